@@ -1,0 +1,60 @@
+# One line per verb. `make demo` needs the run-time set only; everything else needs the development set.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+UV     := $(BIN)/uv pip
+# The instance that `make demo` fills and `make ui` shows; dagster.yaml refers to it.
+export SOIL_HOME    ?= $(CURDIR)/.soil
+export DAGSTER_HOME ?= $(CURDIR)
+
+.PHONY: demo ui setup test check format lint types lock clean help
+
+help:            ## this list
+	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## ?/\t/' | expand -t 12
+
+demo: $(VENV)/run-time.stamp  ## set-up, then the whole chain on real spectra
+	@$(BIN)/soil demo
+
+ui: $(VENV)/run-time.stamp    ## the Dagster UI with daemon and sensors on the demo's instance, http://127.0.0.1:3000
+	@$(BIN)/soil ui
+
+setup: $(VENV)/dev.stamp      ## everything: run time, development and bench tools
+
+test: $(VENV)/dev.stamp       ## set-up, then the tests
+	@$(BIN)/pytest -q $(PYTEST_ARGS)
+
+check: lint types test        ## format, lint, types and tests: what CI runs
+
+lint: $(VENV)/dev.stamp       ## ruff's formatter and linter
+	@$(BIN)/ruff format --check --quiet . || { echo "run: make format"; exit 1; }
+	@$(BIN)/ruff check --quiet .
+
+types: $(VENV)/dev.stamp      ## mypy, strict
+	@$(BIN)/mypy --no-error-summary
+
+format: $(VENV)/dev.stamp     ## mend what ruff can mend
+	@$(BIN)/ruff format --quiet . && $(BIN)/ruff check --fix --quiet .
+
+lock: $(BIN)/uv               ## compile the pins again (hashed, no index address)
+	$(UV) compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" pyproject.toml -o requirements.txt
+	$(UV) compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" -c requirements.txt --extra k8s --group dev --group bench pyproject.toml -o requirements-dev.txt
+
+clean:           ## forget the demo's instance
+	rm -rf .soil
+
+$(BIN)/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "soil_assets needs Python 3.11 or newer; try: make demo PYTHON=python3.12"; exit 2; }
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check uv==0.13.9
+
+$(VENV)/run-time.stamp: requirements.txt pyproject.toml | $(BIN)/uv
+	@echo "installing the run-time packages into $(VENV) ..."
+	@$(UV) install -q --require-hashes -r requirements.txt
+	@$(UV) install -q --no-deps -e .
+	@touch $@
+
+$(VENV)/dev.stamp: requirements-dev.txt requirements.txt pyproject.toml | $(BIN)/uv
+	@echo "installing the development packages into $(VENV) ..."
+	@$(UV) install -q --require-hashes -r requirements-dev.txt
+	@$(UV) install -q --no-deps -e .
+	@touch $@ $(VENV)/run-time.stamp

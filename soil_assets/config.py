@@ -1,0 +1,219 @@
+"""``soil.yaml`` and the environment become one frozen, validated :class:`Settings`.
+
+Belongs here: every key a person may set, its default and its check. Thresholds live here and nowhere else.
+Does not belong here: facts about properties (``spectra.catalogue``) and anything that reads data.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from soil_assets.errors import BadInput
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Deployment = Literal["local", "branch", "staging", "production"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class AxisSettings(_Section):
+    """The axis and quantity that models see; every batch is resampled onto it, never extrapolated."""
+
+    start: float = 3796.0
+    stop: float = 552.0
+    step: Annotated[float, Field(gt=0)] = 4.0
+    unit: Literal["cm-1", "nm"] = "cm-1"
+    quantity: Literal["absorbance", "reflectance"] = "absorbance"
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> AxisSettings:
+        if abs(self.start - self.stop) < 2 * self.step:
+            raise ValueError("start and stop must be at least two steps apart")
+        return self
+
+
+class PropertySettings(_Section):
+    """A property that the catalogue does not know yet."""
+
+    label: str
+    unit: str
+    method: str = ""
+    ossl: tuple[str, ...] = ()
+    hard: tuple[float, float] = (0.0, float("inf"))
+    warning: tuple[float, float] = (0.0, float("inf"))
+    transform: Literal["none", "log1p"] = "none"
+    aliases: tuple[str, ...] = ()
+
+
+class QualityPolicy(_Section):
+    """When a batch as a whole is refused; single rows are quarantined by the rules themselves."""
+
+    max_quarantined_share: Share = 0.5
+    min_accepted: Annotated[int, Field(ge=1)] = 1
+
+
+class DriftPolicy(_Section):
+    """How much drift is tolerated."""
+
+    false_alarm_rate: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.01
+    min_samples: Annotated[int, Field(ge=2)] = 10
+    when_drift: Literal["hold", "warn"] = "hold"
+    when_not_judged: Literal["hold", "warn"] = "warn"
+    permutations: Annotated[int, Field(ge=199)] = 1999
+    seed: int = 20260101
+
+
+class ModelPolicy(_Section):
+    """What a model must reach to be registered."""
+
+    levels: tuple[float, ...] = (0.68, 0.90, 0.95)
+    min_rpiq: Annotated[float, Field(ge=0.0)] = 1.5
+    margin: Annotated[float, Field(gt=0.0)] = 0.10
+    alpha: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.05
+    when_cannot_tell: Literal["hold", "warn"] = "hold"
+    bootstrap: Annotated[int, Field(ge=200)] = 2000
+    max_components: Annotated[int, Field(ge=1)] = 20
+    folds: Annotated[int, Field(ge=2)] = 10
+    seed: int = 20260101
+
+
+class Policy(_Section):
+    """The thresholds of every gate."""
+
+    quality: QualityPolicy = QualityPolicy()
+    drift: DriftPolicy = DriftPolicy()
+    model: ModelPolicy = ModelPolicy()
+
+
+class Storage(_Section):
+    """Where things are, by URL (a folder, or s3://, gs://, abfs:// through fsspec); ``{home}`` is SOIL_HOME."""
+
+    landing: str = "{home}/landing"
+    data: str = "{home}/data"
+    reports: str = "{home}/reports"
+    mlflow_tracking: str = "sqlite:///{home}/mlflow.db"
+    mlflow_artifacts: str = "{home}/mlflow-artifacts"
+
+
+class Landing(_Section):
+    """When a batch in the landing zone counts as whole."""
+
+    quiet_seconds: Annotated[float, Field(ge=0.0)] = 5.0
+
+
+class Settings(_Section):
+    """Everything that can be set, checked."""
+
+    properties: Annotated[tuple[str, ...], Field(min_length=1)] = ("clay", "ph", "soc")
+    reference: str = "nrw115-reference"
+    benchmark: str = "nrw115-benchmark"
+    axis: AxisSettings = AxisSettings()
+    catalogue: dict[str, PropertySettings] = Field(default_factory=dict)
+    policy: Policy = Policy()
+    landing: Landing = Landing()
+    storage: Storage = Storage()
+    deployment: Deployment = "local"
+    home: str = ".soil"
+
+    def url(self, kind: Literal["landing", "data", "reports", "mlflow_tracking", "mlflow_artifacts"]) -> str:
+        """Return a storage URL with ``{home}`` filled in."""
+        return str(getattr(self.storage, kind)).format(home=self.home)
+
+    def model_name(self, prop: str) -> str:
+        """Return the registered model's name, for example ``soil-clay``."""
+        return f"soil-{prop.replace('_', '-')}"
+
+
+def deployment_from_environment(env: dict[str, str]) -> Deployment:
+    """Tell the deployment from ``SOIL_DEPLOYMENT``, else from what Dagster+ sets, else ``local``."""
+    named = env.get("SOIL_DEPLOYMENT", "")
+    if named in ("local", "branch", "staging", "production"):
+        return named  # type: ignore[return-value]
+    if named:
+        raise BadInput(
+            "unknown deployment",
+            column="SOIL_DEPLOYMENT",
+            found=named,
+            expected="local, branch, staging or production",
+        )
+    if env.get("DAGSTER_CLOUD_IS_BRANCH_DEPLOYMENT") == "1":
+        return "branch"
+    return "production" if env.get("DAGSTER_CLOUD_DEPLOYMENT_NAME") == "prod" else "local"
+
+
+def load_settings(path: str | Path | None = None, env: dict[str, str] | None = None) -> Settings:
+    """Read ``soil.yaml`` (``path``, else ``$SOIL_CONFIG``, else ./soil.yaml, else defaults).
+
+    Raises
+    ------
+    BadInput
+        Naming the file, the key, what was found, what is expected and how to mend it.
+    """
+    env = dict(os.environ) if env is None else env
+    chosen = path or env.get("SOIL_CONFIG")
+    file = Path(chosen) if chosen else Path("soil.yaml")
+    raw: dict[str, Any] = {}
+    if file.exists():
+        raw = _read_yaml(file)
+    elif chosen:
+        raise BadInput("no such configuration file", file=str(file), mend="check the path, or unset SOIL_CONFIG")
+    raw.setdefault("deployment", deployment_from_environment(env))
+    raw["home"] = str(Path(env.get("SOIL_HOME") or raw.get("home", ".soil")).absolute())
+    try:
+        return Settings.model_validate(raw)
+    except ValidationError as error:
+        raise _explain(error, str(file)) from None
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        raw = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BadInput("not valid YAML", file=str(file), found=str(error).replace("\n", " ")) from None
+    if not isinstance(raw, dict):
+        raise BadInput("soil.yaml must be a mapping of keys", file=str(file), found=type(raw).__name__)
+    return raw
+
+
+def _explain(error: ValidationError, file: str) -> BadInput:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"]) or "(top level)"
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    if first["type"] == "extra_forbidden":
+        section = _section_at(first["loc"][:-1])
+        return BadInput(
+            f"unknown key{more}",
+            file=file,
+            column=key,
+            found=repr(first["input"]),
+            expected="one of " + ", ".join(section.model_fields),
+            mend="mend the spelling or remove the key",
+        )
+    return BadInput(
+        f"not a valid value{more}",
+        file=file,
+        column=key,
+        found=repr(first["input"]),
+        expected=first["msg"].removeprefix("Value error, "),
+        mend=f"set {key} to such a value, or remove it to take the default",
+    )
+
+
+def _section_at(location: tuple[int | str, ...]) -> type[BaseModel]:
+    section: type[BaseModel] = Settings
+    for part in location:
+        info = section.model_fields.get(str(part))
+        annotation = info.annotation if info else None
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            section = annotation
+        elif str(part) not in section.model_fields and section is Settings:
+            section = PropertySettings
+    return section
