@@ -1,0 +1,49 @@
+"""Code versions from the code itself: an asset's version changes when a room it calls, or its settings, change.
+
+A person who edits a recipe need not remember to raise a number, and a change of the README retrains nothing.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+from functools import cache
+from pathlib import Path
+
+from pydantic import BaseModel
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def code_version(*places: str, settings: object = None) -> str:
+    """Return a short hash over the source of ``places`` (rooms or files of the package) and ``settings``."""
+    digest = hashlib.sha256()
+    for place in sorted(places):
+        digest.update(_source_hash(place).encode())
+    digest.update(json.dumps(settings, default=_plain, sort_keys=True).encode())
+    return digest.hexdigest()[:12]
+
+
+@cache
+def _source_hash(place: str) -> str:
+    root = _PACKAGE / place
+    files = sorted(root.rglob("*.py")) if root.is_dir() else [root]
+    digest = hashlib.sha256()
+    for file in files:
+        if file.name.startswith("bench_"):
+            continue
+        digest.update(file.relative_to(_PACKAGE).as_posix().encode())
+        digest.update(_without_comments(file.read_bytes()))
+    return digest.hexdigest()
+
+
+def _without_comments(source: bytes) -> bytes:
+    # A reworded comment must not retrain every model; the syntax tree has no comments and no layout.
+    return ast.dump(ast.parse(source), include_attributes=False).encode()
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    raise TypeError(f"cannot hash {type(value).__name__}")

@@ -1,0 +1,85 @@
+"""Where asset values live: one folder a value, addressed by its content, with a pointer to the current one.
+
+``assets/<asset>/<partition>/<hash>/...`` holds the files of one value and never changes; ``current.json`` beside
+it names the hash and is replaced in one move. A run that dies leaves either the old value or the new one.
+How a type becomes files is a codec (``defs.codecs``).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dagster as dg
+
+from soil_assets.storage import Store, hash_of_files
+
+
+def save_value(store: Store, asset: str, partition: str | None, value: object) -> str:
+    """Write ``value`` and point to it; return its content hash."""
+    from soil_assets.defs.codecs import encode
+
+    kind, files = encode(value)
+    digest = hash_of_files(files)
+    place = _place(asset, partition)
+    for name, content in files.items():
+        key = f"{place}/{digest[:20]}/{name}"
+        if not store.exists(key):
+            store.write(key, content)
+    store.write_json(f"{place}/current.json", {"kind": kind, "sha256": digest, "files": sorted(files)})
+    return digest
+
+
+def load_value(store: Store, asset: str, partition: str | None = None) -> Any:
+    """Return the current value.
+
+    Raises
+    ------
+    FileNotFoundError
+        When the asset (partition) was never materialized.
+    """
+    from soil_assets.defs.codecs import decode
+
+    place = _place(asset, partition)
+    pointer = store.read_json(f"{place}/current.json")
+    folder = f"{place}/{pointer['sha256'][:20]}"
+    return decode(pointer["kind"], {name: store.read(f"{folder}/{name}") for name in pointer["files"]})
+
+
+def has_value(store: Store, asset: str, partition: str | None = None) -> bool:
+    """Whether the asset (partition) has a value."""
+    return store.exists(f"{_place(asset, partition)}/current.json")
+
+
+def value_folder(store: Store, asset: str, partition: str | None = None) -> str:
+    """Return the URL of the folder that holds the current value."""
+    place = _place(asset, partition)
+    pointer = store.read_json(f"{place}/current.json")
+    return store.where(f"{place}/{pointer['sha256'][:20]}")
+
+
+def _place(asset: str, partition: str | None) -> str:
+    return f"assets/{asset}/{partition}" if partition is not None else f"assets/{asset}"
+
+
+class SoilIOManager(dg.ConfigurableIOManager):
+    """Keeps asset values under ``url`` (a folder, or any fsspec URL)."""
+
+    url: str
+
+    def handle_output(self, context: dg.OutputContext, obj: object) -> None:
+        """Write the value of an asset (partition)."""
+        if obj is None:
+            return
+        partition = context.partition_key if context.has_partition_key else None
+        digest = save_value(Store(self.url), context.asset_key.path[-1], partition, obj)
+        context.add_output_metadata({"content_sha256": digest})
+
+    def load_input(self, context: dg.InputContext) -> Any:
+        """Read the value; of many partitions, those that exist as a mapping by key."""
+        store, asset = Store(self.url), context.asset_key.path[-1]
+        if not context.has_asset_partitions:
+            return load_value(store, asset)
+        keys = list(context.asset_partition_keys)
+        if len(keys) == 1 and context.has_partition_key:
+            return load_value(store, asset, keys[0])
+        return {key: load_value(store, asset, key) for key in keys if has_value(store, asset, key)}

@@ -1,0 +1,166 @@
+"""Objects by URL: read whole, written to a temporary name and moved into place.
+
+Belongs here: the few verbs on files that every room's shell needs, local or through fsspec.
+Does not belong here: what the bytes mean.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from soil_assets.errors import BadInput
+
+_SAFE_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=@ -]*")
+
+
+def safe_key(name: str, what: str = "name") -> str:
+    """Return ``name`` when it can be one path segment, else raise.
+
+    Names from disk become parts of paths and partition keys; nothing that could leave its folder may pass.
+    """
+    if not _SAFE_KEY.fullmatch(name) or name in (".", "..") or len(name) > 200:
+        raise BadInput(
+            f"this {what} cannot be used as a key",
+            found=repr(name),
+            expected="letters, digits and . _ + = @ - (first a letter or digit, at most 200)",
+            mend="rename it",
+        )
+    return name
+
+
+def is_local(url: str) -> bool:
+    """Whether ``url`` is a folder or file of this machine."""
+    return "://" not in url or url.startswith("file://")
+
+
+def local_path(url: str) -> Path:
+    """Return the path of a local URL."""
+    return Path(url.removeprefix("file://"))
+
+
+class Store:
+    """A folder by URL. Keys are relative, ``/``-separated, and never leave the folder."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+
+    def __repr__(self) -> str:
+        return f"Store({self.url!r})"
+
+    def _key(self, key: str) -> str:
+        parts = key.split("/")
+        if any(p in ("", ".", "..") or "\\" in p or "\0" in p for p in parts):
+            raise BadInput("a storage key leaves its folder", found=repr(key), expected="relative names")
+        return "/".join(parts)
+
+    def where(self, key: str) -> str:
+        """Return the URL of ``key``."""
+        return f"{self.url}/{self._key(key)}"
+
+    def exists(self, key: str) -> bool:
+        """Whether ``key`` is there, as a file or as a folder."""
+        if is_local(self.url):
+            return local_path(self.where(key)).exists()
+        fs, path = self._fs(key)
+        return bool(fs.exists(path))
+
+    def read(self, key: str) -> bytes:
+        """Return the bytes of ``key``.
+
+        Raises
+        ------
+        FileNotFoundError
+            When there is no such object.
+        """
+        if is_local(self.url):
+            return local_path(self.where(key)).read_bytes()
+        fs, path = self._fs(key)
+        return bytes(fs.cat_file(path))
+
+    def write(self, key: str, content: bytes) -> str:
+        """Write ``content`` so that a reader sees all of it or nothing; return its URL."""
+        if is_local(self.url):
+            target = local_path(self.where(key))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".writing-")
+            try:
+                with os.fdopen(handle, "wb") as stream:
+                    stream.write(content)
+                    stream.flush()
+                    os.fsync(stream.fileno())
+                os.replace(temporary, target)
+            except BaseException:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(temporary)
+                raise
+        else:
+            fs, path = self._fs(key)
+            fs.makedirs(fs._parent(path), exist_ok=True)
+            fs.pipe_file(path, content)  # one PUT: object stores show whole objects only
+        return self.where(key)
+
+    def write_json(self, key: str, value: Any) -> str:
+        """Write ``value`` as stable JSON."""
+        text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        return self.write(key, text.encode() + b"\n")
+
+    def read_json(self, key: str) -> Any:
+        """Return what :meth:`write_json` wrote."""
+        return json.loads(self.read(key))
+
+    def folders(self, key: str = "") -> list[str]:
+        """Return the names of the folders directly under ``key``, sorted; hidden ones left out."""
+        return sorted(name for name, is_folder in self._entries(key) if is_folder)
+
+    def files(self, key: str) -> list[str]:
+        """Return the keys of all files under ``key``, sorted; hidden ones and links left out."""
+        found: list[str] = []
+        for name, is_folder in self._entries(key):
+            inner = f"{key}/{name}" if key else name
+            found += self.files(inner) if is_folder else [inner]
+        return sorted(found)
+
+    def _entries(self, key: str) -> Iterator[tuple[str, bool]]:
+        if is_local(self.url):
+            folder = local_path(self.where(key) if key else self.url)
+            if not folder.is_dir():
+                return
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if not entry.name.startswith(".") and not entry.is_symlink():
+                        yield entry.name, entry.is_dir()
+        else:
+            fs, path = self._fs(key)
+            if not fs.exists(path):
+                return
+            for info in fs.ls(path, detail=True, refresh=True) if key or fs.isdir(path) else []:
+                name = info["name"].rstrip("/").rsplit("/", 1)[-1]
+                if name and not name.startswith(".") and info["name"].rstrip("/") != path.rstrip("/"):
+                    yield name, info["type"] == "directory"
+
+    def _fs(self, key: str) -> tuple[Any, str]:
+        from fsspec.core import url_to_fs
+
+        fs, path = url_to_fs(self.where(key) if key else self.url)
+        return fs, path
+
+
+def sha256(content: bytes) -> str:
+    """Return the SHA-256 of ``content`` in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def hash_of_files(files: dict[str, bytes]) -> str:
+    """Return one hash over names and contents: the same bytes under the same names, the same hash."""
+    digest = hashlib.sha256()
+    for name in sorted(files):
+        digest.update(f"{name}\0{sha256(files[name])}\n".encode())
+    return digest.hexdigest()
