@@ -1,0 +1,52 @@
+"""When assets ask to be materialized: named automation conditions, each saying why it is what it is."""
+
+from __future__ import annotations
+
+from dagster import AutomationCondition
+
+
+def after_passed_gates() -> AutomationCondition:
+    """Materialize a partition when its inputs changed and every blocking check upstream passed.
+
+    ``eager()`` alone does not wait for checks.
+    """
+    return (AutomationCondition.eager() & AutomationCondition.all_deps_blocking_checks_passed()).with_label(
+        "after_passed_gates"
+    )
+
+
+def whenever_a_batch_is_judged() -> AutomationCondition:
+    """Materialize the training set after any batch went through the drift gate, passed or not.
+
+    Missing partitions must not stop it (one unreadable batch would hold training for ever), and failed checks need
+    not: the training set reads the verdict of every batch itself.
+    """
+    return (
+        AutomationCondition.any_deps_updated().since_last_handled()
+        & ~AutomationCondition.any_deps_in_progress()
+        & ~AutomationCondition.in_progress()
+    ).with_label("whenever_a_batch_is_judged")
+
+
+def when_data_changed() -> AutomationCondition:
+    """Retrain only when the *content* of the training set changed and its gates passed.
+
+    A training set that was built again from the same batches has the same data version and retrains nothing.
+    """
+    changed = AutomationCondition.any_deps_match(AutomationCondition.data_version_changed())
+    return (
+        (changed | AutomationCondition.newly_missing()).since_last_handled()
+        & AutomationCondition.all_deps_blocking_checks_passed()
+        & ~AutomationCondition.any_deps_missing()
+        & ~AutomationCondition.any_deps_in_progress()
+        & ~AutomationCondition.in_progress()
+    ).with_label("when_data_changed")
+
+
+def whatever_the_gates_say() -> AutomationCondition:
+    """Materialize the report after anything it tells of changed: a failed gate is what it is there to report."""
+    return (
+        AutomationCondition.any_deps_updated().since_last_handled()
+        & ~AutomationCondition.any_deps_in_progress()
+        & ~AutomationCondition.in_progress()
+    ).with_label("whatever_the_gates_say")

@@ -1,0 +1,135 @@
+"""Reading the gates: which batches may be trained on, and whether a property's lineage is clean.
+
+Two places cannot leave this to Dagster's own gating. ``training_set`` is unpartitioned and fans in over all
+batches: declarative automation would request it right after one batch failed, and never while one is missing. And
+``registered_versions`` must know that *every* blocking check of its lineage passed, in whichever run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import dagster as dg
+
+from soil_assets.defs.partitions import BATCHES
+
+#: Assets of one batch, in order; a batch may be trained on when all of their blocking checks passed.
+BATCH_CHAIN = ("raw_spectra", "validated_batches", "drift_reports")
+
+
+@dataclass(frozen=True)
+class GateRecord:
+    """The latest verdict of one blocking check on one asset partition.
+
+    ``passed`` is None while there is no verdict about the latest materialization.
+    """
+
+    asset: str
+    check: str
+    passed: bool | None
+    summary: str = ""
+
+
+@dataclass(frozen=True)
+class BatchSelection:
+    """Batches that training takes, and those it leaves with the reason."""
+
+    taken: tuple[str, ...]
+    left: Mapping[str, str]
+
+
+def materialization(
+    instance: dg.DagsterInstance, asset: str, partition: str | None = None
+) -> dg.EventLogRecord | None:
+    """Return the latest materialization of an asset (partition)."""
+    records = instance.fetch_materializations(
+        dg.AssetRecordsFilter(
+            asset_key=dg.AssetKey(asset), asset_partitions=None if partition is None else [partition]
+        ),
+        limit=1,
+    ).records
+    return records[0] if records else None
+
+
+def gate_records(
+    instance: dg.DagsterInstance, asset: str, checks: Iterable[str], partition: str | None = None
+) -> list[GateRecord]:
+    """Return the verdicts of ``checks`` about the latest materialization of an asset (partition)."""
+    from dagster._core.storage.dagster_run import DagsterRunStatus
+    from dagster._core.storage.event_log.base import PartitionKeyFilter
+
+    latest = materialization(instance, asset, partition)
+    results = []
+    for check in checks:
+        history = instance.event_log_storage.get_asset_check_execution_history(
+            dg.AssetCheckKey(dg.AssetKey(asset), check),
+            limit=1,
+            partition_filter=PartitionKeyFilter(key=partition),
+        )
+        passed: bool | None = None
+        summary = "no verdict yet"
+        evaluation = history[0].evaluation if history else None
+        if evaluation is not None and latest is not None:
+            target = evaluation.target_materialization_data
+            if target is None or target.storage_id == latest.storage_id:
+                passed = evaluation.passed or evaluation.severity is dg.AssetCheckSeverity.WARN
+                summary = evaluation.description or ""
+            else:
+                summary = "judged an older version only"
+        elif history:
+            run = instance.get_run_by_id(history[0].run_id)
+            if run is not None and run.status is DagsterRunStatus.FAILURE:
+                summary = "its run failed before a verdict"
+        results.append(GateRecord(asset, check, passed, summary))
+    return results
+
+
+def blocking_checks(graph: dg.AssetsDefinition | Iterable[dg.AssetCheckSpec]) -> dict[str, list[str]]:
+    """Return the names of blocking checks by asset."""
+    specs = graph.check_specs if isinstance(graph, dg.AssetsDefinition) else graph
+    by_asset: dict[str, list[str]] = {}
+    for spec in specs:
+        if spec.blocking:
+            by_asset.setdefault(spec.asset_key.path[-1], []).append(spec.name)
+    return by_asset
+
+
+def why_not(records: Iterable[GateRecord]) -> str | None:
+    """Return in words what keeps a lineage from going on, or None when every record passed."""
+    failed = [r for r in records if r.passed is False]
+    open_ = [r for r in records if r.passed is None]
+    if failed:
+        return "; ".join(f"{r.asset}.{r.check} failed: {r.summary}" for r in failed)
+    if open_:
+        return "; ".join(f"{r.asset}.{r.check}: {r.summary}" for r in open_)
+    return None
+
+
+def select_batches(
+    instance: dg.DagsterInstance, checks: Mapping[str, list[str]], accepted: Iterable[str] = ()
+) -> BatchSelection:
+    """Choose the batches that training may take.
+
+    A batch is taken when it was materialized through the whole chain and every blocking check about its latest
+    version passed, or when a person accepted it (``accepted``) although ``drift_reports`` held it. Missing
+    partitions are tolerated and listed.
+    """
+    taken, left = [], {}
+    by_hand = set(accepted)
+    for batch in sorted(instance.get_dynamic_partitions(BATCHES.name)):
+        reason = None
+        for asset in BATCH_CHAIN:
+            if materialization(instance, asset, batch) is None:
+                reason = f"{asset} was never materialized"
+                break
+            reason = why_not(gate_records(instance, asset, checks.get(asset, ()), batch))
+            if reason and asset == "drift_reports" and batch in by_hand:
+                reason = None
+            if reason:
+                break
+        if reason is None:
+            taken.append(batch)
+        else:
+            left[batch] = reason
+    return BatchSelection(tuple(taken), left)
