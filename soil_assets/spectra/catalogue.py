@@ -7,11 +7,14 @@ Limits follow the ranges that are physically possible (hard) and that a soil lab
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from soil_assets.errors import BadInput
+from soil_assets.spectra.units import PER_VOLUME, UNIT_FACTORS, normalise_unit, ossl_unit, split_header
 
 Transform = Literal["none", "log1p"]
 
@@ -23,7 +26,8 @@ class Property:
     Parameters
     ----------
     name : str
-        Canonical name, also the column name in a batch and the suffix of the registered model (``soil-<name>``).
+        Canonical name, also the column name in a batch and the suffix of the registered model
+        (``soil-<name>``).
     label, unit, method : str
         For people; ``unit`` is the unit of every stored value.
     ossl : tuple of str
@@ -47,19 +51,6 @@ class Property:
     aliases: tuple[str, ...] = ()
 
 
-#: Factors to the stored unit: ``value_in_unit = value * UNIT_FACTORS[(from, to)]``.
-UNIT_FACTORS: Mapping[tuple[str, str], float] = {
-    ("g/kg", "%"): 0.1,
-    ("%", "g/kg"): 10.0,
-    ("mg/kg", "g/kg"): 1e-3,
-    ("mg/kg", "%"): 1e-4,
-    ("g/kg", "mg/kg"): 1e3,
-    ("%", "mg/kg"): 1e4,
-    ("meq/100 g", "cmolc/kg"): 1.0,
-    ("cmolc/kg", "meq/100 g"): 1.0,
-    ("mmolc/kg", "cmolc/kg"): 0.1,
-}
-
 BUILT_IN: Mapping[str, Property] = {
     p.name: p
     for p in (
@@ -77,7 +68,8 @@ BUILT_IN: Mapping[str, Property] = {
             aliases=("ph_target", "soil_ph"),
         ),
         Property(
-            "ph_h2o", "pH (H2O)", "index", "1:1 or 1:5 in water", ("ph.h2o_usda.a268_index", "ph.h2o_iso.10390_index"),
+            "ph_h2o", "pH (H2O)", "index", "1:1 or 1:5 in water",
+            ("ph.h2o_usda.a268_index", "ph.h2o_iso.10390_index"),
             (1.5, 12.0), (3.0, 10.5), aliases=("ph_water",),
         ),
         Property(
@@ -113,12 +105,24 @@ class Catalogue:
 
     def canonical(self, column: str) -> str | None:
         """Return the canonical name that a lab's or OSSL column name means, or None."""
-        wanted = column.strip().lower()
+        return self.resolve(column)[0]
+
+    def resolve(self, column: str) -> tuple[str | None, str | None]:
+        """Return canonical name and unit that a column's header tells, each None when it does not.
+
+        ``SOC (g/kg)`` gives ``("soc", "g/kg")``; an OSSL name carries its unit at its end.
+        """
+        bare, unit = split_header(column)
+        name = self._by_name.get(_key(bare)) or self._by_name.get(_key(column))
+        return name, (unit or (ossl_unit(column) if name else None))
+
+    @cached_property
+    def _by_name(self) -> dict[str, str]:
+        names: dict[str, str] = {}
         for prop in self.properties.values():
-            names = (prop.name, *prop.aliases, *prop.ossl)
-            if wanted in {n.lower() for n in names}:
-                return prop.name
-        return None
+            for name in (prop.name, *prop.aliases, *prop.ossl):
+                names.setdefault(_key(name), prop.name)
+        return names
 
     def factor(self, name: str, unit: str) -> float:
         """Return what to multiply values in ``unit`` by to get the catalogue's unit.
@@ -126,23 +130,39 @@ class Catalogue:
         Raises
         ------
         BadInput
-            When no conversion is known.
+            When no conversion is known; g/dm3 is refused here because it needs each sample's bulk density.
         """
         target = self[name].unit
-        if unit == target:
+        known = normalise_unit(unit) or unit
+        if known == target:
             return 1.0
         try:
-            return UNIT_FACTORS[(unit, target)]
+            return UNIT_FACTORS[(known, target)]
         except KeyError:
-            known = sorted({f for f, t in UNIT_FACTORS if t == target} | {target})
+            pass
+        if known == PER_VOLUME:
             raise BadInput(
-                f"no conversion of {name} to its stored unit",
+                f"{name} per volume cannot become {target} by a factor",
+                column=name,
                 found=unit,
-                expected=" or ".join(known),
-                mend="state the unit in the batch's manifest",
-            ) from None
+                expected=target,
+                mend="add each sample's bulk density (column bd, g/cm3), or give the values by mass",
+            )
+        choices = sorted({f for f, t in UNIT_FACTORS if t == target} | {target})
+        raise BadInput(
+            f"no conversion of {name} to its stored unit",
+            column=name,
+            found=unit,
+            expected=" or ".join(choices),
+            mend="state the unit in the batch's manifest (batch.yaml, units)",
+        )
 
 
 def built_in_catalogue(extra: Mapping[str, Property] | None = None) -> Catalogue:
     """Return the built-in catalogue with ``extra`` properties added or replaced."""
     return Catalogue({**BUILT_IN, **(extra or {})})
+
+
+def _key(name: str) -> str:
+    # Labs write pH_H2O, 'pH H2O', 'ph.h2o': case, blanks, dots and dashes do not tell properties apart.
+    return re.sub(r"[\s._\-]+", "_", name.strip().lower())

@@ -1,0 +1,169 @@
+"""Quality figures: one row a scan, so that expectations look at a dozen columns and never at 1,700 bands.
+
+Belongs here: what can be measured on each scan as it landed, vectorised over the matrix.
+Does not belong here: limits on these figures (``quality.rules``), duplicates (``quality.duplicates``).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from soil_assets.spectra.axis import Axis
+from soil_assets.spectra.batch import SpectralBatch
+
+Floats = npt.NDArray[np.float64]
+
+#: Rows are worked through in blocks, so that temporaries stay small beside the matrix.
+_BLOCK_ROWS = 512
+#: A normal distribution's standard deviation is 1.4826 times its median absolute deviation.
+_MAD_TO_SD = 1.4826
+
+
+def quality_figures(batch: SpectralBatch, axis: Axis) -> pd.DataFrame:
+    """Measure every scan on its own axis.
+
+    Parameters
+    ----------
+    batch : SpectralBatch
+        As landed: quantity and scale as declared.
+    axis : Axis
+        The model's axis, which the scans must cover.
+
+    Returns
+    -------
+    DataFrame, one row a scan
+        ``row``, ``sample_id``; ``bands``; ``missing_bands`` (not finite, between the scan's first and last
+        finite band, or all); ``covered_low``, ``covered_high`` (in the model axis's unit), ``uncovered`` (how
+        much of the model's range is missing at the worse end); ``minimum``, ``maximum``, ``median`` (of the
+        declared quantity, as fraction); ``scale_ratio`` (median against the batch's); ``contrast`` (range
+        over median); ``clipped_share`` (bands in a run at the scan's highest or lowest value, less what
+        rounding explains); ``noise`` (robust standard deviation of the second difference, which smooth soil
+        bands hardly touch) and ``noise_ratio`` against the batch's median.
+    """
+    spectra = batch.spectra
+    positions = batch.axis.to_unit(axis.unit).values
+    percent = batch.scale == "percent"
+    parts = []
+    for start in range(0, len(batch), _BLOCK_ROWS):
+        block = spectra[start : start + _BLOCK_ROWS]
+        parts.append(_block_figures(block / np.float32(100) if percent else block, positions))
+    columns = (
+        {name: np.concatenate([p[name] for p in parts]) for name in parts[0]} if parts else _no_figures()
+    )
+    figures = pd.DataFrame(columns)
+    figures.insert(0, "row", np.arange(len(batch), dtype=np.int64))
+    figures.insert(1, "sample_id", batch.samples["sample_id"].astype(object).array)
+    figures["bands"] = np.full(len(batch), len(batch.axis), dtype=np.int64)
+    short = np.maximum(figures["covered_low"] - axis.low, axis.high - figures["covered_high"])
+    figures["uncovered"] = np.maximum(short, 0.0)
+    figures["scale_ratio"] = relative_to(
+        figures["median"].to_numpy(), trusted_medians(figures["median"].to_numpy(), batch)
+    )
+    figures["noise_ratio"] = relative_to(figures["noise"].to_numpy(), figures["noise"].to_numpy())
+    return figures
+
+
+def trusted_medians(medians: Floats, batch: SpectralBatch) -> Floats:
+    """Return the scans' medians that can stand for the batch: those that are possible for its quantity."""
+    return medians[medians <= 1.5] if batch.quantity == "reflectance" else medians
+
+
+def relative_to(values: Floats, others: Floats) -> Floats:
+    """Return ``values`` over the median of ``others``; NaN where that median is missing or not positive."""
+    finite = others[np.isfinite(others)]
+    centre = float(np.median(finite)) if finite.size else np.nan
+    return values / centre if centre > 0 else np.full(len(values), np.nan)
+
+
+def _block_figures(block: npt.NDArray[np.float32], positions: Floats) -> dict[str, npt.NDArray[np.generic]]:
+    finite = np.isfinite(block)
+    count = finite.sum(axis=1)
+    whole = count == block.shape[1]
+    if whole.all():
+        values = block
+        lowest, highest, median = block.min(axis=1), block.max(axis=1), _medians(block)
+    else:
+        values = np.where(finite, block, np.float32(np.nan))
+        lowest, highest, median = _nan_extremes(values, count)
+    first = finite.argmax(axis=1)
+    last = block.shape[1] - 1 - finite[:, ::-1].argmax(axis=1)
+    some = count > 0
+    ends = np.sort(np.stack([positions[first], positions[last]]), axis=0)
+    spread = (highest - lowest).astype(np.float64)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        contrast = np.where(spread == 0, 0.0, spread / np.abs(median))
+    return {
+        "missing_bands": np.where(some, last - first + 1 - count, block.shape[1]).astype(np.int64),
+        "covered_low": np.where(some, ends[0], np.nan),
+        "covered_high": np.where(some, ends[1], np.nan),
+        "minimum": lowest.astype(np.float64),
+        "maximum": highest.astype(np.float64),
+        "median": median.astype(np.float64),
+        "contrast": np.where(some, contrast, np.nan),
+        "clipped_share": np.where(some, _clipped_share(values, lowest, highest), np.nan),
+        "noise": _noise(values, whole),
+    }
+
+
+def _medians(block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    middle = block.shape[1] // 2
+    return np.partition(block, middle, axis=1)[:, middle]
+
+
+def _nan_extremes(
+    values: npt.NDArray[np.float32], count: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.float32], ...]:
+    some = count > 0
+    lowest, highest, median = (np.full(len(values), np.nan, dtype=np.float32) for _ in range(3))
+    if some.any():
+        seen = values[some]
+        lowest[some] = np.nanmin(seen, axis=1)
+        highest[some] = np.nanmax(seen, axis=1)
+        # NaN sorts last, so the median of the finite values sits in the middle of the first ``count``.
+        median[some] = np.sort(seen, axis=1)[np.arange(len(seen)), count[some] // 2]
+    return lowest, highest, median
+
+
+def _clipped_share(
+    values: npt.NDArray[np.float32], lowest: npt.NDArray[np.float32], highest: npt.NDArray[np.float32]
+) -> Floats:
+    # A plateau at an extreme is clipping, unless the whole scan repeats its values, which is rounding: the
+    # share is lowered by how often neighbours are equal elsewhere.
+    equal = values[:, 1:] == values[:, :-1]
+    share = np.zeros(len(values))
+    elsewhere = equal.sum(axis=1).astype(np.float64)
+    for extreme in (lowest, highest):
+        run = equal & (values[:, 1:] == extreme[:, None])
+        length = run.sum(axis=1)
+        elsewhere -= length
+        share = np.maximum(share, (length + (length > 0)) / values.shape[1])
+    return np.asarray(share * (1.0 - np.clip(elsewhere / values.shape[1], 0.0, 1.0)))
+
+
+def _noise(values: npt.NDArray[np.float32], whole: npt.NDArray[np.bool_]) -> Floats:
+    noise = np.full(len(values), np.nan)
+    if values.shape[1] < 5:
+        return noise
+    rows = np.flatnonzero(whole)
+    if rows.size:
+        seen = values if rows.size == len(values) else values[rows]
+        # Second difference of white noise has variance 6 (1 + 4 + 1).
+        second = np.abs(seen[:, 2:] - 2 * seen[:, 1:-1] + seen[:, :-2])
+        noise[rows] = _medians(second) * (_MAD_TO_SD / np.sqrt(6.0))
+    return noise
+
+
+def _no_figures() -> dict[str, npt.NDArray[np.generic]]:
+    floats = (
+        "covered_low",
+        "covered_high",
+        "minimum",
+        "maximum",
+        "median",
+        "contrast",
+        "clipped_share",
+        "noise",
+    )
+    return {"missing_bands": np.empty(0, np.int64), **{n: np.empty(0, np.float64) for n in floats}}

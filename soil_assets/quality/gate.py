@@ -1,0 +1,274 @@
+"""The quality gate: a landed batch goes in, accepted scans and a quarantine with reasons come out.
+
+Belongs here: the order of events and the conservation of scans (landed = accepted + quarantined).
+Does not belong here: rules and figures (``quality.rules``, ``quality.figures``) and who evaluates them: the
+evaluator is an argument (Great Expectations in the pipeline).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from soil_assets.config import QualityPolicy
+from soil_assets.quality.duplicates import landed_before, repeats_within
+from soil_assets.quality.expectations import Check, Evaluate, Expectation, Severity
+from soil_assets.quality.figures import quality_figures
+from soil_assets.quality.findings import FINDING_COLUMNS, findings_table, quarantine_table
+from soil_assets.quality.outcomes import CheckOutcome, check_outcomes
+from soil_assets.quality.rules import duplicate_rules, property_rules, sample_rules, spectrum_rules
+from soil_assets.spectra.axis import Axis
+from soil_assets.spectra.batch import Quantity, SpectralBatch
+from soil_assets.spectra.catalogue import Catalogue
+from soil_assets.spectra.harmonise import harmonise
+from soil_assets.spectra.lab import standardise
+
+#: Bands kept beyond each end of the model's range: a cubic spline forgets a knot by a factor 0.27 a band.
+_MARGIN_BANDS = 16
+
+
+class UnreadableFile(Protocol):
+    """A file of a landed batch that could not be read (``spectra.landed.Unreadable``)."""
+
+    @property
+    def file(self) -> str:
+        """Name of the file."""
+
+    @property
+    def reason(self) -> str:
+        """What was found."""
+
+    @property
+    def expected(self) -> str | None:
+        """What should have been there."""
+
+    @property
+    def mend(self) -> str | None:
+        """What to do about it."""
+
+
+class LandedBatch(Protocol):
+    """What landing hands over (``spectra.landed.Landed``)."""
+
+    @property
+    def batch(self) -> SpectralBatch | None:
+        """The scans, or None when no file could be read."""
+
+    @property
+    def unreadable(self) -> Sequence[UnreadableFile]:
+        """Files that could not be read."""
+
+    @property
+    def landed(self) -> int:
+        """Scans and unreadable files."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What the readers inferred."""
+
+
+@dataclass(frozen=True)
+class QualityResult:
+    """What the gate decided about one batch.
+
+    Parameters
+    ----------
+    accepted : SpectralBatch
+        Scans that passed, on the model's axis and quantity, properties in canonical names and units; may be
+        empty.
+    quarantine : DataFrame
+        One row a quarantined scan or unreadable file: ``row``, ``sample_id``, ``scan_id``, ``source_file``,
+        ``source_row``, ``checks``, ``rules``, ``found``, ``expected``, ``mend``.
+    quarantined_batch : SpectralBatch or None
+        The quarantined scans as they landed, in the order of ``quarantine``, so that they can be released.
+    findings : DataFrame
+        One row a finding, warnings included: ``check``, ``rule``, ``severity``, ``sample_id``,
+        ``source_file``, ``row``, ``column``, ``found``, ``expected``, ``mend``.
+    figures : DataFrame
+        The quality figures, one row a scan.
+    counts : mapping
+        ``landed``, ``accepted``, ``quarantined``; the first is always the sum of the others.
+    notes : tuple of str
+        What was read, converted or not judged, in words.
+    checks : mapping
+        One :class:`CheckOutcome` an asset check.
+    """
+
+    accepted: SpectralBatch
+    quarantine: pd.DataFrame
+    quarantined_batch: SpectralBatch | None
+    findings: pd.DataFrame
+    figures: pd.DataFrame
+    counts: Mapping[str, int]
+    notes: tuple[str, ...]
+    checks: Mapping[Check, CheckOutcome]
+
+    @property
+    def refused(self) -> bool:
+        """Whether the batch as a whole is refused (some check failed critically)."""
+        return any(not c.passed and c.severity == "critical" for c in self.checks.values())
+
+
+def assess(
+    landed: LandedBatch | SpectralBatch,
+    *,
+    axis: Axis,
+    quantity: Quantity,
+    catalogue: Catalogue,
+    policy: QualityPolicy,
+    evaluate: Evaluate,
+    known: SpectralBatch | None = None,
+) -> QualityResult:
+    """Judge a batch scan by scan, and as a whole by the policy.
+
+    Parameters
+    ----------
+    landed : LandedBatch or SpectralBatch
+        What landed, with the files that could not be read.
+    axis, quantity :
+        What models see; accepted scans are brought onto it, never extrapolated.
+    catalogue : Catalogue
+        Names, units and limits of properties.
+    policy : QualityPolicy
+        When the batch as a whole is refused.
+    evaluate : callable
+        Evaluates expectations over tables (``adapters.great_expectations.evaluate``, or
+        ``quality.expectations.evaluate`` without Great Expectations).
+    known : SpectralBatch, optional
+        Accepted scans of other batches, harmonised; a scan that is there already is quarantined. Older
+        versions of this batch must not be among them.
+
+    Returns
+    -------
+    QualityResult
+    """
+    batch, unreadable, notes = _unpack(landed)
+    if batch is None:
+        empty = SpectralBatch(
+            pd.DataFrame({"sample_id": pd.Series([], dtype=object)}),
+            np.empty((0, len(axis)), np.float32),
+            axis,
+            quantity,
+        )
+        batch, had_none = empty, True
+    else:
+        had_none = False
+    samples, said = standardise(batch.samples, catalogue)
+    batch = batch.with_samples(samples)
+    notes += said
+    figures = quality_figures(batch, axis)
+    ready = np.flatnonzero((figures["missing_bands"] == 0) & (figures["uncovered"] <= axis.step * 1e-6))
+    harmonised = _harmonise(batch, ready, axis, quantity)
+    figures["repeats"] = pd.array(repeats_within(batch), dtype=object)
+    if known is not None and len(known):
+        texts = landed_before(harmonised.spectra, ready, known, len(batch))
+        figures["landed_before"] = pd.array(texts, dtype=object)
+    else:
+        notes.append("duplicates: no earlier batches to compare with")
+    tables = {"samples": _judged_samples(samples), "figures": figures}
+    rules = [
+        *sample_rules(),
+        *property_rules(catalogue),
+        *spectrum_rules(axis, batch.quantity),
+        *duplicate_rules(),
+    ]
+    failures = evaluate(tables, rules)
+    findings = findings_table(failures, rules, tables, batch.samples, unreadable)
+    bad = _critical_rows(findings, len(batch))
+    accepted = harmonised.take(~bad[ready])
+    rejected = np.flatnonzero(bad)
+    if len(accepted) + len(rejected) != len(batch):
+        raise RuntimeError(_leak(len(batch), len(accepted), rejected.size))
+    quarantine = quarantine_table(findings, batch.samples, rejected, unreadable)
+    counts = {
+        "landed": len(batch) + len(unreadable),
+        "accepted": len(accepted),
+        "quarantined": len(rejected) + len(unreadable),
+    }
+    return QualityResult(
+        accepted=accepted,
+        quarantine=quarantine,
+        quarantined_batch=None if had_none else batch.take(rejected),
+        findings=findings[list(FINDING_COLUMNS)],
+        figures=figures,
+        counts=counts,
+        notes=tuple(notes),
+        checks=check_outcomes(findings, counts, policy, _judged(rules, tables)),
+    )
+
+
+def _unpack(landed: LandedBatch | SpectralBatch) -> tuple[SpectralBatch | None, list[Any], list[str]]:
+    if isinstance(landed, SpectralBatch):
+        return landed, [], []
+    scans = len(landed.batch) if landed.batch is not None else 0
+    if landed.landed != scans + len(landed.unreadable):
+        raise RuntimeError(_leak(landed.landed, scans, len(landed.unreadable)))
+    return landed.batch, list(landed.unreadable), list(landed.notes)
+
+
+def _harmonise(
+    batch: SpectralBatch, ready: npt.NDArray[np.intp], axis: Axis, quantity: Quantity
+) -> SpectralBatch:
+    chosen = batch if ready.size == len(batch) else batch.take(ready)
+    if not ready.size:
+        return replace(
+            chosen,
+            spectra=np.empty((0, len(axis)), np.float32),
+            axis=axis,
+            quantity=quantity,
+            scale="fraction",
+        )
+    return harmonise(_crop(chosen, axis), axis, quantity)
+
+
+def _crop(batch: SpectralBatch, axis: Axis) -> SpectralBatch:
+    # Bands outside the model's range may be missing (a detector's ragged end): they must not reach the
+    # spline.
+    if batch.axis == axis:
+        return batch
+    positions = batch.axis.to_unit(axis.unit).values
+    inside = np.flatnonzero((positions >= axis.low) & (positions <= axis.high))
+    first = max((int(inside[0]) if inside.size else 0) - 1, 0)
+    last = min((int(inside[-1]) if inside.size else len(positions) - 1) + 1, len(positions) - 1)
+    finite: npt.NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(batch.spectra), axis=0)
+    while first > 0 and finite[first - 1] and inside[0] - first < _MARGIN_BANDS:
+        first -= 1
+    while last < len(positions) - 1 and finite[last + 1] and last - inside[-1] < _MARGIN_BANDS:
+        last += 1
+    keep = slice(first, last + 1)
+    return replace(batch, spectra=batch.spectra[:, keep], axis=Axis(batch.axis.values[keep], batch.axis.unit))
+
+
+def _judged_samples(samples: pd.DataFrame) -> pd.DataFrame:
+    table = samples.copy()
+    ids = table["sample_id"]
+    blank = ids.isna() | (ids.astype(str).str.strip() == "")
+    table["sample_id"] = ids.astype(str).astype(object).mask(blank, None)
+    return table
+
+
+def _critical_rows(findings: pd.DataFrame, count: int) -> npt.NDArray[np.bool_]:
+    bad = np.zeros(count, dtype=bool)
+    rows = findings.loc[(findings["severity"] == "critical") & (findings["position"] >= 0), "position"]
+    bad[rows.to_numpy(dtype=np.intp)] = True
+    return bad
+
+
+def _judged(rules: Sequence[Expectation], tables: Mapping[str, pd.DataFrame]) -> dict[Check, int]:
+    judged: dict[Check, int] = {}
+    for rule in rules:
+        if rule.column in tables[rule.table].columns:
+            judged[rule.check] = judged.get(rule.check, 0) + 1
+    return judged
+
+
+def _leak(landed: int, accepted: int, quarantined: int) -> str:
+    return f"scans were lost or doubled: {landed} landed, {accepted} accepted, {quarantined} quarantined"
+
+
+__all__ = ["CheckOutcome", "LandedBatch", "QualityResult", "Severity", "UnreadableFile", "assess"]

@@ -1,0 +1,205 @@
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from soil_assets.config import QualityPolicy
+from soil_assets.quality.expectations import CHECKS
+from soil_assets.spectra.axis import Axis
+from soil_assets.spectra.batch import SpectralBatch
+from soil_assets.spectra.harmonise import harmonise
+from soil_assets_tests.quality.batches import AXIS, damaged, judge, real
+
+
+@dataclass(frozen=True)
+class Unread:
+    file: str
+    reason: str
+    expected: str | None = None
+    mend: str | None = None
+
+
+@dataclass(frozen=True)
+class Landed:
+    batch: SpectralBatch | None
+    unreadable: tuple[Unread, ...] = ()
+    notes: tuple[str, ...] = ()
+    landed: int = field(default=-1)
+
+    def __post_init__(self):
+        if self.landed < 0:
+            scans = len(self.batch) if self.batch is not None else 0
+            object.__setattr__(self, "landed", scans + len(self.unreadable))
+
+
+def test_each_planted_fault_is_quarantined_for_its_own_reason_and_the_rest_goes_on():
+    result = judge(damaged())
+    by_row = result.quarantine.set_index("row")
+    assert by_row["rules"].to_dict() == {
+        2: "scale", 4: "repeated_scan", 6: "missing_bands", 8: "impossible_value", 10: "id_missing",
+    }  # fmt: skip
+    assert by_row["checks"].to_dict() == {
+        2: "units", 4: "duplicates", 6: "spectral_quality", 8: "ranges", 10: "schema",
+    }  # fmt: skip
+    assert "percent" in by_row.loc[2, "found"]
+    assert "NRW.115-103" in by_row.loc[4, "found"]
+    assert by_row.loc[6, "found"].startswith("1686 of 1686 bands")
+    assert by_row.loc[8, "found"] == "140 %"
+    assert (by_row["mend"].str.len() > 10).all()
+    assert (by_row["expected"].str.len() > 5).all()
+    assert list(result.accepted.sample_ids) == [
+        f"NRW.115-{i}" for i in (101, 103, 105, 107, 109, 111, 112, 113, 114, 115)
+    ]
+    assert result.counts == {"landed": 15, "accepted": 10, "quarantined": 5}
+    assert not result.refused
+
+
+def test_accepted_scans_are_on_the_models_axis_and_equal_a_plain_harmonisation():
+    result = judge(damaged())
+    assert result.accepted.axis == AXIS
+    assert result.accepted.quantity == "absorbance"
+    alone = harmonise(real("NRW.115").take([100, 102]), AXIS, "absorbance")
+    np.testing.assert_allclose(result.accepted.spectra[:2], alone.spectra, atol=2e-6)
+
+
+def test_quarantined_scans_are_kept_as_they_landed():
+    batch = damaged()
+    result = judge(batch)
+    assert result.quarantined_batch.axis == batch.axis
+    np.testing.assert_array_equal(result.quarantined_batch.spectra, batch.spectra[[1, 3, 5, 7, 9]])
+
+
+def test_a_range_that_the_model_cannot_cover_refuses_the_batch_with_both_ranges():
+    result = judge(real("O.32"))
+    assert result.counts == {"landed": 32, "accepted": 0, "quarantined": 32}
+    assert set(result.quarantine["found"]) == {"751.1 to 3800 cm-1"}
+    assert result.quarantine["expected"].str.startswith("552 to 3796 cm-1").all()
+    outcome = result.checks["spectral_quality"]
+    assert (outcome.passed, outcome.severity) == (False, "critical")
+    assert result.refused
+    assert all(c.passed for name, c in result.checks.items() if name != "spectral_quality")
+
+
+@pytest.mark.parametrize("name", ["NRW.115", "NRW.62", "NRW.42"])
+def test_clean_real_batches_pass_whole(name):
+    result = judge(real(name))
+    assert result.counts["quarantined"] == 0
+    assert all(c.passed for c in result.checks.values())
+    assert len(result.findings) == 0
+    assert len(result.quarantine) == 0
+
+
+def test_every_check_is_reported_even_for_a_batch_without_scans():
+    result = judge(real("NRW.62").take([]))
+    assert tuple(result.checks) == CHECKS
+    assert result.counts == {"landed": 0, "accepted": 0, "quarantined": 0}
+    assert result.refused
+    assert result.checks["schema"].severity == "critical"
+
+
+def test_unreadable_files_are_landed_and_quarantined():
+    files = (
+        Unread("a.0", "the file is empty", "an OPUS file", "export it again"),
+        Unread("Thumbs.db", "no spectra"),
+    )
+    result = judge(Landed(real("NRW.62"), files, ("read as OPUS",)))
+    assert result.counts == {"landed": 64, "accepted": 62, "quarantined": 2}
+    assert list(result.quarantine["source_file"]) == ["a.0", "Thumbs.db"]
+    assert set(result.quarantine["rules"]) == {"unreadable_file"}
+    assert not result.checks["schema"].passed
+    assert result.checks["schema"].severity == "warning"
+    assert "read as OPUS" in result.notes
+    assert len(result.quarantined_batch) == 0
+
+
+def test_a_batch_of_unreadable_files_only_is_refused():
+    result = judge(Landed(None, (Unread("a.0", "wrong magic"),)))
+    assert result.counts == {"landed": 1, "accepted": 0, "quarantined": 1}
+    assert result.checks["schema"].severity == "critical"
+    assert result.quarantined_batch is None
+
+
+def test_landing_that_miscounts_is_an_error_never_a_result():
+    with pytest.raises(RuntimeError, match="lost or doubled"):
+        judge(Landed(real("NRW.62"), (), (), landed=63))
+
+
+def test_the_policy_decides_how_many_quarantined_scans_refuse_the_batch():
+    strict = judge(damaged(), policy=QualityPolicy(max_quarantined_share=0.3))
+    assert strict.refused
+    assert {n for n, c in strict.checks.items() if c.severity == "critical"} == {
+        "schema", "units", "ranges", "spectral_quality", "duplicates",
+    }  # fmt: skip
+    assert judge(damaged(), policy=QualityPolicy(min_accepted=11)).refused
+    assert not judge(damaged(), policy=QualityPolicy(min_accepted=10)).refused
+
+
+def test_scans_that_landed_before_are_quarantined_and_new_ones_are_not():
+    earlier = judge(real("NRW.62").take(np.arange(0, 40))).accepted
+    result = judge(real("NRW.62").take(np.arange(30, 62)), known=earlier)
+    assert result.counts == {"landed": 32, "accepted": 22, "quarantined": 10}
+    assert set(result.quarantine["rules"]) == {"landed_before"}
+    assert "NRW.62-031" in result.quarantine["found"].iloc[0]
+
+
+def test_a_ragged_end_outside_the_models_range_does_no_harm():
+    batch = real("NRW.62")
+    spectra = batch.spectra.copy()
+    spectra[::3, -1] = np.nan  # 549.6 cm-1, beyond the model's 552
+    result = judge(replace(batch, spectra=spectra), axis=Axis.regular(3796, 556, 4, "cm-1"))
+    assert result.counts["quarantined"] == 0
+    whole = harmonise(batch, Axis.regular(3796, 556, 4, "cm-1"), "absorbance")
+    np.testing.assert_allclose(result.accepted.spectra, whole.spectra, atol=1e-4)
+    spectra[4, -6:] = np.nan  # inside the model's range: the scan no longer covers it
+    result = judge(replace(batch, spectra=spectra), axis=Axis.regular(3796, 556, 4, "cm-1"))
+    assert list(result.quarantine["rules"]) == ["covers_model_range"]
+
+
+def test_values_are_converted_and_missing_values_are_no_fault():
+    batch = real("NRW.62")
+    samples = batch.samples.rename(columns={"soc": "SOC (g/kg)"}).assign(clay=np.nan)
+    samples["SOC (g/kg)"] *= 10
+    result = judge(batch.with_samples(samples))
+    np.testing.assert_allclose(result.accepted.property_values("soc"), batch.property_values("soc"))
+    assert result.counts["quarantined"] == 0
+    assert any("g/kg" in note for note in result.notes)
+
+
+def test_unreadable_cells_are_said_and_the_scan_goes_on():
+    batch = real("NRW.62")
+    samples = batch.samples.astype({"ph": object})
+    samples.loc[3, "ph"] = "6.x"
+    result = judge(batch.with_samples(samples))
+    assert result.counts["accepted"] == 62
+    finding = result.findings.iloc[0]
+    assert (finding["rule"], finding["severity"], finding["row"]) == ("value_unread", "warning", 4)
+    assert "6.x" in finding["found"]
+    assert np.isnan(result.accepted.property_values("ph")[3])
+
+
+@pytest.mark.parametrize(("bad", "rule"), [("a/b", "id_unsafe"), ("..", "id_unsafe"), ("a\nb", "id_unsafe")])
+def test_ids_that_could_become_paths_are_quarantined(bad, rule):
+    batch = real("NRW.62")
+    samples = batch.samples.astype({"sample_id": object})
+    samples.loc[0, "sample_id"] = bad
+    result = judge(batch.with_samples(samples))
+    assert list(result.quarantine["rules"]) == [rule]
+
+
+def test_an_id_that_a_spreadsheet_rounded_is_told():
+    batch = real("NRW.62")
+    samples = batch.samples.astype({"sample_id": object})
+    samples.loc[0, "sample_id"] = "1.23E+05"
+    result = judge(batch.with_samples(samples))
+    assert list(result.findings["rule"]) == ["id_rounded"]
+    assert result.counts["quarantined"] == 0
+
+
+def test_findings_carry_file_and_row_of_the_source():
+    batch = damaged()
+    samples = batch.samples.assign(source_file="scans.csv", source_row=np.arange(15) + 7)
+    result = judge(batch.with_samples(samples))
+    assert set(result.findings["source_file"]) == {"scans.csv"}
+    assert list(result.quarantine["source_row"]) == [8, 10, 12, 14, 16]
+    assert pd.notna(result.findings["column"]).all()
