@@ -1,0 +1,106 @@
+"""A recipe: everything that decides how a model is trained, as one frozen value with a fingerprint.
+
+Belongs here: choices and their defaults. Does not belong here: how they are carried out (``train``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from soil_assets.config import ModelPolicy
+from soil_assets.errors import BadInput
+from soil_assets.modeling.pretreatment import DEFAULT_PRETREATMENTS, Pretreatment
+
+#: Raised when the same recipe starts to give another model.
+RECIPE_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train a model.
+
+    Parameters
+    ----------
+    learner : str
+        ``pls``.
+    pretreatments : tuple of Pretreatment
+        What the learner may choose among, inside the training folds.
+    max_components : int
+        Largest number of PLS components tried.
+    parsimony : float
+        Fewer components are taken when they cost at most this share of the best cross-validated RMSE.
+    folds : int
+        Folds of the (nested) grouped cross-validation.
+    levels : tuple of float
+        Nominal coverages of the prediction intervals.
+    domain_rate : float
+        Share of new samples of the same kind that the applicability limits may flag.
+    seed : int
+        Seed of every random choice.
+    """
+
+    learner: str = "pls"
+    pretreatments: tuple[Pretreatment, ...] = DEFAULT_PRETREATMENTS
+    max_components: int = 20
+    parsimony: float = 0.02
+    folds: int = 10
+    levels: tuple[float, ...] = (0.68, 0.90, 0.95)
+    domain_rate: float = 0.01
+    seed: int = 20260101
+
+    def __post_init__(self) -> None:
+        problems = {
+            "learner": (self.learner == "pls", "pls"),
+            "pretreatments": (len(self.pretreatments) > 0, "at least one"),
+            "max_components": (self.max_components >= 1, "at least 1"),
+            "parsimony": (0.0 <= self.parsimony < 1.0, "0 <= parsimony < 1"),
+            "folds": (self.folds >= 2, "at least 2"),
+            "levels": (all(0.0 < v < 1.0 for v in self.levels) and len(self.levels) > 0, "between 0 and 1"),
+            "domain_rate": (0.0 < self.domain_rate < 0.5, "between 0 and 0.5"),
+        }
+        for name, (fine, expected) in problems.items():
+            if not fine:
+                raise BadInput(
+                    "not a usable recipe", column=name, found=str(getattr(self, name)), expected=expected
+                )
+
+    @classmethod
+    def from_policy(cls, policy: ModelPolicy) -> Recipe:
+        """Take folds, components, levels and seed from the policy, the rest from the defaults."""
+        return cls(
+            max_components=policy.max_components,
+            folds=policy.folds,
+            levels=tuple(policy.levels),
+            seed=policy.seed,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-ready form."""
+        return {
+            "version": RECIPE_VERSION,
+            "learner": self.learner,
+            "pretreatments": [p.to_dict() for p in self.pretreatments],
+            "max_components": self.max_components,
+            "parsimony": self.parsimony,
+            "folds": self.folds,
+            "levels": list(self.levels),
+            "domain_rate": self.domain_rate,
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> Recipe:
+        """Read what :meth:`to_dict` wrote."""
+        fields = {k: v for k, v in raw.items() if k != "version"}
+        fields["pretreatments"] = tuple(Pretreatment.from_dict(p) for p in fields["pretreatments"])
+        fields["levels"] = tuple(float(v) for v in fields["levels"])
+        return cls(**fields)
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the canonical JSON form: equal recipes, equal fingerprints."""
+        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()

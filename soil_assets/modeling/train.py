@@ -1,0 +1,233 @@
+"""Train a model of one property on one batch by a recipe.
+
+Belongs here: which rows count, nested validation, and putting predictor, intervals and domain together.
+Does not belong here: how a learner fits and chooses (``pls``), reading or registering anything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from soil_assets.errors import BadInput
+from soil_assets.modeling import pls, transforms
+from soil_assets.modeling.applicability import fit_domain
+from soil_assets.modeling.intervals import half_widths
+from soil_assets.modeling.metrics import group_codes, regression_metrics
+from soil_assets.modeling.model import SoilModel
+from soil_assets.modeling.recipe import Recipe
+from soil_assets.modeling.splits import grouped_folds
+from soil_assets.spectra.batch import SpectralBatch
+from soil_assets.spectra.catalogue import Property
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+#: Called as ``progress(what, done, total)``.
+Progress = Callable[[str, int, int], None]
+
+
+def train(
+    batch: SpectralBatch,
+    prop: Property,
+    recipe: Recipe,
+    *,
+    groups: npt.ArrayLike | None = None,
+    progress: Progress | None = None,
+) -> SoilModel:
+    """Train a model with honest intervals.
+
+    Validation is nested and grouped: for every outer fold, pre-treatment and component count are chosen by
+    inner folds of the other folds only, and the fold is predicted by that choice. Those out-of-fold
+    predictions give the cross-validated figures and the conformal intervals; the final model makes the
+    same choice on all rows.
+
+    Parameters
+    ----------
+    batch : SpectralBatch
+        Spectra on the model's axis with a column of the property in the catalogue's unit.
+    prop : Property
+        What to predict. Rows without it are left out and counted.
+    recipe : Recipe
+        How to train.
+    groups : array_like, shape (n_scans,), optional
+        Kept together in every split; ``batch.groups()`` (site, profile, sample) when left out.
+    progress : callable, optional
+        Called as ``progress(what, done, total)``.
+
+    Returns
+    -------
+    SoilModel
+
+    Raises
+    ------
+    BadInput
+        For spectra that are not finite, a target that is missing throughout, constant or physically
+        impossible, fewer samples than folds, or fewer than three groups.
+    """
+    rows = _usable_rows(batch, prop, recipe)
+    all_groups = np.asarray(batch.groups() if groups is None else groups)
+    codes = group_codes(group_codes(all_groups, len(batch))[rows], rows.size)
+    _check_groups(codes)
+    observed = batch.property_values(prop.name)[rows]
+    target = transforms.forward(observed, prop.transform)
+    spectra = batch.spectra[rows].astype(np.float64)
+    report = progress or (lambda what, done, total: None)
+
+    treated = [p.apply(spectra) for p in recipe.pretreatments]
+    _check_treated(treated, recipe)
+    outer = grouped_folds(codes, recipe.folds, recipe.seed)
+    held_out, nested_choices = _nested(treated, target, codes, outer, recipe, report)
+    choice = pls.choose(treated, target, outer, recipe.max_components, recipe.parsimony)
+    pretreatment = recipe.pretreatments[choice.pretreatment]
+    fitted = pls.fit(treated[choice.pretreatment], target, choice.components, pretreatment)
+    domain = fit_domain(spectra, codes, rate=recipe.domain_rate, folds=recipe.folds, seed=recipe.seed)
+    report("train", 1, 1)
+
+    held_out_unit = np.clip(transforms.backward(held_out, prop.transform), *prop.hard)
+    training: dict[str, Any] = {
+        "n": int(rows.size),
+        "n_left_out": int(len(batch) - rows.size),
+        "n_groups": int(codes.max()) + 1,
+        "folds": int(outer.max()) + 1,
+        "seed": recipe.seed,
+        "range": [float(observed.min()), float(observed.max())],
+        "scaled_range": [float(target.min()), float(target.max())],
+        "back_transform": transforms.STATEMENTS[prop.transform],
+        "chosen": {"learner": "pls", "pretreatment": pretreatment.name, "components": choice.components},
+        "curves": {
+            p.name: [float(v) for v in curve]
+            for p, curve in zip(recipe.pretreatments, choice.curves, strict=True)
+        },
+        "nested_choices": nested_choices,
+        "cross_validation": regression_metrics(observed, held_out_unit),
+        "recipe_fingerprint": recipe.fingerprint(),
+        "ids_sha256": _ids_hash(batch, rows),
+    }
+    return SoilModel(
+        property=prop.name,
+        label=prop.label,
+        unit=prop.unit,
+        method=prop.method,
+        transform=prop.transform,
+        limits=prop.hard,
+        axis=batch.axis,
+        quantity=batch.quantity,
+        predictor=fitted.predictor,
+        half_widths=half_widths(np.abs(held_out - target), codes, recipe.levels),
+        domain=domain,
+        importance=fitted.importance,
+        training=training,
+        recipe=recipe.to_dict(),
+    )
+
+
+def _nested(
+    treated: list[FloatArray],
+    target: FloatArray,
+    codes: IntArray,
+    outer: IntArray,
+    recipe: Recipe,
+    report: Progress,
+) -> tuple[FloatArray, list[dict[str, Any]]]:
+    """Predict every outer fold by what the other folds alone chose and fitted."""
+    held_out = np.empty(target.size)
+    choices = []
+    n_folds = int(outer.max()) + 1
+    for k in range(n_folds):
+        out = outer == k
+        inside = [x[~out] for x in treated]
+        inner = grouped_folds(codes[~out], recipe.folds, recipe.seed)
+        choice = pls.choose(inside, target[~out], inner, recipe.max_components, recipe.parsimony)
+        pretreatment = recipe.pretreatments[choice.pretreatment]
+        fitted = pls.fit(inside[choice.pretreatment], target[~out], choice.components, pretreatment)
+        outside = treated[choice.pretreatment][out]
+        held_out[out] = outside @ fitted.predictor.coefficients + fitted.predictor.intercept
+        digest = hashlib.sha256(fitted.predictor.coefficients.tobytes()).hexdigest()
+        choices.append(
+            {
+                "pretreatment": pretreatment.name,
+                "components": choice.components,
+                "coefficients_sha256": digest,
+            }
+        )
+        report("nested cross-validation", k + 1, n_folds)
+    return held_out, choices
+
+
+def _usable_rows(batch: SpectralBatch, prop: Property, recipe: Recipe) -> IntArray:
+    if batch.scale != "fraction":
+        raise BadInput(
+            "spectra are in percent", found=batch.scale, expected="fraction", mend="harmonise them first"
+        )
+    values = batch.property_values(prop.name)
+    finite = np.isfinite(values)
+    rows = np.flatnonzero(finite)
+    if rows.size == 0:
+        raise BadInput(
+            f"no sample has a value of {prop.name}",
+            column=prop.name,
+            found=f"{len(batch)} rows, all missing",
+            mend="add the laboratory's results, or leave the property out",
+        )
+    broken = rows[~np.isfinite(batch.spectra[rows]).all(axis=1)]
+    if broken.size:
+        raise BadInput(
+            "a training spectrum has missing or infinite values",
+            row=int(broken[0]) + 1,
+            found=f"{broken.size} such spectra, first {batch.sample_ids.iloc[int(broken[0])]}",
+            mend="quarantine those rows before training",
+        )
+    kept = values[rows]
+    impossible = (kept < prop.hard[0]) | (kept > prop.hard[1])
+    if impossible.any():
+        first = int(rows[np.flatnonzero(impossible)[0]])
+        raise BadInput(
+            f"{int(impossible.sum())} values of {prop.name} are physically impossible",
+            row=first + 1,
+            column=prop.name,
+            found=f"{values[first]:g}",
+            expected=f"{prop.hard[0]:g} to {prop.hard[1]:g} {prop.unit}",
+            mend="check the unit of the laboratory's column",
+        )
+    if rows.size < max(recipe.folds, 4):
+        raise BadInput(
+            "fewer samples than folds",
+            column=prop.name,
+            found=f"{rows.size} samples with {prop.name}",
+            expected=f"at least {max(recipe.folds, 4)}",
+            mend="add samples, or ask for fewer folds",
+        )
+    if np.ptp(kept) <= 1e-9 * max(1.0, float(np.abs(kept).max())):
+        raise BadInput(f"{prop.name} is constant", column=prop.name, found=f"{kept[0]:g} in {rows.size} rows")
+    return rows.astype(np.int64)
+
+
+def _check_groups(codes: IntArray) -> None:
+    n_groups = int(codes.max()) + 1
+    if n_groups < 3:
+        raise BadInput(
+            "too few groups for a nested validation that splits none of them",
+            found=f"{n_groups} group{'s' if n_groups > 1 else ''} in {codes.size} samples",
+            expected="at least three",
+            mend="add samples of other profiles or sites, or group by a finer column",
+        )
+
+
+def _check_treated(treated: list[FloatArray], recipe: Recipe) -> None:
+    for x, pretreatment in zip(treated, recipe.pretreatments, strict=True):
+        bad = np.flatnonzero(~np.isfinite(x).all(axis=1))
+        if bad.size:
+            raise BadInput(
+                f"{bad.size} training spectra are flat: they have no {pretreatment.name}",
+                row=int(bad[0]) + 1,
+                mend="quarantine those rows before training",
+            )
+
+
+def _ids_hash(batch: SpectralBatch, rows: IntArray) -> str:
+    text = "\n".join(sorted(str(v) for v in batch.sample_ids.iloc[rows]))
+    return hashlib.sha256(text.encode()).hexdigest()
