@@ -1,0 +1,274 @@
+"""One landed batch: a folder of spectra, a lab table, a manifest; everything in it is read or listed as
+unreadable.
+
+Belongs here: the manifest, the count of what landed, the join of the lab's table.
+Does not belong here: formats (``readers``), ids and units (``spectra.lab``), judging (``quality``).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, get_args
+
+import pandas as pd
+
+from soil_assets.errors import BadInput
+from soil_assets.spectra.axis import AxisUnit
+from soil_assets.spectra.batch import Quantity, Scale, SpectralBatch
+from soil_assets.spectra.catalogue import Catalogue
+from soil_assets.spectra.read import read_source, sources
+from soil_assets.spectra.readers.scans import Group, ReadOptions, Scans, assemble
+from soil_assets.spectra.readers.source import Source
+from soil_assets.spectra.readers.table import PlainTable
+
+#: Names of the manifest inside a batch's folder.
+MANIFEST_NAMES = ("batch.yaml", "batch.yml")
+#: What a manifest may state: how to read, and facts about the whole batch.
+_READING_KEYS: Mapping[str, tuple[str, ...] | None] = {
+    "quantity": get_args(Quantity),
+    "scale": get_args(Scale),
+    "axis_unit": get_args(AxisUnit),
+    "id_column": None,
+    "spectra": None,
+    "sheet": None,
+}
+_FACT_KEYS = ("instrument", "operator", "date", "lab", "site", "title", "source", "licence", "note")
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A file (or the scans of a file) that could not become part of the batch.
+
+    Parameters
+    ----------
+    file : str
+        Its name inside the batch.
+    reason : str
+        One sentence, with what was found.
+    expected, mend : str or None
+        What should have been there, and what to do.
+    """
+
+    file: str
+    reason: str
+    expected: str | None = None
+    mend: str | None = None
+
+
+@dataclass(frozen=True)
+class Landed:
+    """What one landed batch holds.
+
+    Parameters
+    ----------
+    batch : SpectralBatch or None
+        Every scan that could be read, on one axis; None when there is none.
+    unreadable : tuple of Unreadable
+        The rest, each with its reason.
+    landed : int
+        Scans: those of ``batch``, and one for each entry of ``unreadable``.
+    lab_rows : int
+        Rows of the lab's tables.
+    notes : tuple of str
+        What was inferred, converted, joined or passed over, in words.
+    """
+
+    batch: SpectralBatch | None
+    unreadable: tuple[Unreadable, ...] = ()
+    landed: int = 0
+    lab_rows: int = 0
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What ``batch.yaml`` states.
+
+    Parameters
+    ----------
+    options : ReadOptions
+        ``quantity``, ``scale``, ``axis_unit``, ``id_column``, ``spectra``, ``sheet``.
+    units : mapping of str to str
+        Unit of a property's column.
+    facts : mapping of str to str
+        ``instrument``, ``operator``, ``date``, ``lab``, ``site`` and free text about the whole batch.
+    """
+
+    options: ReadOptions = field(default_factory=ReadOptions)
+    units: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_landed(folder: str | os.PathLike[str], catalogue: Catalogue) -> Landed:
+    """Read a landed batch: a folder (local or by URL) of spectra, with an optional lab table and
+    ``batch.yaml``.
+
+    Parameters
+    ----------
+    folder : path or URL
+        The batch.
+    catalogue : Catalogue
+        Names and units that property columns are brought to.
+
+    Returns
+    -------
+    Landed
+        Scans keep ``source_file`` and ``source_row``; a scan without id keeps a missing ``sample_id``. When
+        the files lie on several axes, the axis of most scans is the batch and the others are unreadable,
+        with both ranges named.
+
+    Raises
+    ------
+    BadInput
+        When the folder does not exist or its manifest cannot be understood; anything else is listed, not
+        raised.
+    """
+    found = sources(folder, ReadOptions())
+    manifest, rest = _take_manifest(found)
+    parts: list[Scans] = []
+    tables: list[PlainTable] = []
+    unreadable: list[Unreadable] = []
+    notes: list[str] = []
+    for source in rest:
+        try:
+            for piece in read_source(source, manifest.options):
+                if isinstance(piece, PlainTable):
+                    tables.append(piece)
+                else:
+                    assemble(
+                        [piece], manifest.options
+                    )  # a contradiction is this file's fault, not the batch's
+                    parts.append(piece)
+        except BadInput as error:
+            unreadable.append(_unreadable(source.name, error))
+    groups = sorted(assemble(parts, manifest.options), key=lambda g: -len(g.batch))
+    batch = groups[0].batch if groups else None
+    for group in groups[1:]:
+        unreadable += _off_axis(group, groups[0])
+    lab_rows = sum(len(t.frame) for t in tables)
+    if batch is not None:
+        batch, said = _complete(batch, tables, manifest, catalogue)
+        notes += said
+        if batch.origin.get("inferred"):
+            notes.insert(0, batch.origin["inferred"])
+    elif not unreadable:
+        notes.append("the batch holds no spectra")
+    landed = (0 if batch is None else len(batch)) + len(unreadable)
+    return Landed(batch, tuple(unreadable), landed, lab_rows, tuple(notes))
+
+
+def read_manifest(source: Source) -> Manifest:
+    """Read ``batch.yaml``.
+
+    Raises
+    ------
+    BadInput
+        Naming the key, what stands there and what may stand there.
+    """
+    import yaml
+
+    try:
+        raw = yaml.safe_load(source.read(1 << 20).decode("utf-8-sig")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BadInput("not valid YAML", file=source.name, found=" ".join(str(error).split())[:200]) from None
+    if not isinstance(raw, dict):
+        raise BadInput("a manifest is a mapping of keys", file=source.name, found=type(raw).__name__)
+    reading: dict[str, Any] = {}
+    units: dict[str, str] = {}
+    facts: dict[str, str] = {}
+    for key, value in raw.items():
+        if key == "units" and isinstance(value, dict):
+            units = {str(k): str(v) for k, v in value.items()}
+        elif key in _READING_KEYS:
+            allowed = _READING_KEYS[key]
+            if value is not None and allowed and value not in allowed:
+                raise BadInput(
+                    "not a value the manifest may state",
+                    file=source.name, column=key, found=repr(value), expected=" or ".join(allowed),
+                )  # fmt: skip
+            reading[key] = value if value is None else str(value)
+        elif key in _FACT_KEYS and not isinstance(value, (dict, list)):
+            if value is not None:
+                facts[key] = str(value)
+        else:
+            raise BadInput(
+                "unknown or malformed key in the manifest",
+                file=source.name,
+                column=str(key),
+                found=repr(value)[:80],
+                expected="one of " + ", ".join([*_READING_KEYS, "units", *_FACT_KEYS]),
+                mend="mend the spelling or remove the key",
+            )
+    return Manifest(ReadOptions(**reading), units, facts)
+
+
+def _take_manifest(found: list[Source]) -> tuple[Manifest, list[Source]]:
+    named = [s for s in found if s.name in MANIFEST_NAMES]
+    if len(named) > 1:
+        raise BadInput(
+            "two manifests in one batch", found=", ".join(s.name for s in named), mend="keep batch.yaml"
+        )
+    manifest = read_manifest(named[0]) if named else Manifest()
+    return manifest, [s for s in found if s not in named and s.basename != "_SUCCESS"]
+
+
+def _unreadable(file: str, error: BadInput) -> Unreadable:
+    place = ", ".join(f"{n} {v}" for n, v in (("row", error.row), ("column", error.column)) if v is not None)
+    reason = f"{error.what} ({place})" if place else error.what
+    if error.found is not None:
+        reason = f"{reason}; found {error.found}"
+    return Unreadable(file, reason, error.expected, error.mend)
+
+
+def _off_axis(group: Group, main: Group) -> list[Unreadable]:
+    here, there = group.batch, main.batch
+    # One entry a scan: every one of them landed.
+    return [
+        Unreadable(
+            str(file),
+            f"not on the axis and quantity of the batch's other scans; found {here.quantity} ({here.scale}), "
+            f"{here.axis.describe()}",
+            f"{there.quantity} ({there.scale}), {there.axis.describe()}, as in {len(there)} scans",
+            "land scans of one instrument setting as one batch",
+        )
+        for file in here.samples["source_file"]
+    ]
+
+
+def _complete(
+    batch: SpectralBatch, tables: list[PlainTable], manifest: Manifest, catalogue: Catalogue
+) -> tuple[SpectralBatch, list[str]]:
+    from soil_assets.spectra.lab import join_lab, standardise
+
+    notes: list[str] = []
+    # Properties that stand beside the spectra are brought to the catalogue's names and units like the lab's
+    # own.
+    standard, said = standardise(batch.samples, catalogue, manifest.units)
+    batch = batch.with_samples(standard)
+    notes += said
+    for table in tables:
+        try:
+            batch, report = join_lab(batch, table.frame, catalogue, manifest.units)
+        except BadInput as error:
+            notes.append(f"{table.file} is not joined: {error}")
+            continue
+        notes.append(
+            f"{table.file}: {report.matched} of {len(batch)} scans found their row among {report.lab_rows}"
+        )
+        notes += [f"{table.file}: {note}" for note in report.notes]
+        for what, ids in (
+            ("scans without a lab row", report.scans_without_lab),
+            ("lab rows without a scan", report.lab_without_scans),
+            ("ids with several lab rows", report.repeated),
+        ):
+            if ids:
+                shown = ", ".join(ids[:5]) + (" ..." if len(ids) > 5 else "")
+                notes.append(f"{table.file}: {len(ids)} {what} ({shown})")
+    samples = batch.samples.copy()
+    for key in ("instrument", "operator", "lab", "site", "date"):
+        if key in manifest.facts and key not in samples.columns:
+            samples[key] = pd.array([manifest.facts[key]] * len(samples), dtype=object)
+    origin = {**batch.origin, **manifest.facts}
+    return SpectralBatch(samples, batch.spectra, batch.axis, batch.quantity, batch.scale, origin), notes

@@ -1,0 +1,368 @@
+"""Wide text tables: one row a scan, one column a band.
+
+Belongs here: CSV and TSV with a header, streamed into one matrix. Does not belong here: what column names
+mean (``readers.columns``), how the text is written (``readers.text``), tables with one row a band
+(``readers.pairs``).
+
+Clean tables take Arrow's parser, block by block, straight into one float32 matrix: the table itself never
+exists. A table that Arrow refuses (a word among numbers, a row too short) is read again by the careful
+reader, which keeps every row.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from soil_assets.errors import BadInput
+from soil_assets.spectra.readers.columns import KNOWN_COLUMNS, BandColumns, choose_run, sample_column, squeeze
+from soil_assets.spectra.readers.scans import ReadOptions, Scans
+from soil_assets.spectra.readers.source import Source
+from soil_assets.spectra.readers.text import Dialect, dialect_of, is_number, split_line
+
+#: Cells that stand for 'not measured'.
+MISSING_WORDS = (
+    "", "NA", "N/A", "#N/A", "NaN", "nan", "NAN", "null", "NULL", "None", "-", "--", ".", "n.d.", "nd",
+    "missing", "masked",
+)  # fmt: skip
+_BLOCK_BYTES = 4 << 20
+
+
+@dataclass(frozen=True, eq=False)
+class PlainTable:
+    """A table without spectra: a laboratory's results, or metadata.
+
+    Parameters
+    ----------
+    file : str
+        The file's name.
+    frame : DataFrame
+        The cells; columns that are numbers throughout are numeric, all others text.
+    """
+
+    file: str
+    frame: pd.DataFrame
+
+
+def read_text_table(source: Source, options: ReadOptions, head: bytes | None = None) -> Scans | PlainTable:
+    """Read a delimited table with a header.
+
+    Raises
+    ------
+    BadInput
+        When there is no header, or the table is empty.
+    """
+    head = source.head() if head is None else head
+    dialect = dialect_of(head, source.name)
+    header = _header(head, dialect, source.name)
+    run = choose_run(header, source.name, options.spectra)
+    if run is None:
+        return PlainTable(source.name, _plain(source, dialect, header, options))
+    others = _others(header, run)
+    try:
+        spectra, texts = _stream(source, dialect, header, run, others, options)
+        said: tuple[str, ...] = ()
+    except _NotCleanError:
+        spectra, texts, said = _careful(source, dialect, header, run, others, options)
+    samples = samples_table(source.name, [header[i] for i in others], texts, options)
+    return scans_of(source.name, run, samples, spectra, header, dialect.comments, said, "wide text table")
+
+
+def scans_of(
+    file: str,
+    run: BandColumns,
+    samples: pd.DataFrame,
+    spectra: npt.NDArray[np.float32],
+    header: Sequence[str],
+    comments: Sequence[str],
+    said: tuple[str, ...],
+    kind: str,
+) -> Scans:
+    """Put a wide table's parts together; the header's first cell and comments may state units, too."""
+    from soil_assets.spectra.readers.columns import quantity_in, unit_in
+
+    words = " / ".join([header[0], *comments])
+    if run.quantity == "reflectance" and run.scale is None and "%" in words:
+        run = replace(run, scale="percent")
+    return Scans(
+        file,
+        samples,
+        spectra,
+        run.positions,
+        run.axis_unit or unit_in(words),
+        run.quantity or quantity_in(words),
+        run.scale,
+        {"format": kind},
+        said,
+    )
+
+
+def samples_table(file: str, names: list[str], texts: Sequence[Any], options: ReadOptions) -> pd.DataFrame:
+    """Build the samples table from the columns that are not bands.
+
+    ``texts`` are columns of text (object arrays, None where missing). The id column stays text, so that
+    ``007`` keeps its zeros; other columns become numbers where every cell is one.
+    """
+    columns = {name: _typed(values) for name, values in zip(_unique(names), texts, strict=True)}
+    keys = list(columns)
+    wanted = None
+    if options.id_column is not None:
+        if options.id_column not in columns:
+            raise BadInput(
+                "no such id column",
+                file=file,
+                column=options.id_column,
+                found=", ".join(keys[:8]) or "no other column",
+            )
+        wanted = options.id_column
+    elif keys:
+        index = sample_column(keys, range(len(keys)), [columns[k].dtype == object for k in keys])
+        wanted = keys[index] if index is not None else None
+    count = len(texts[0]) if len(texts) else 0
+    samples: dict[str, Any] = {"sample_id": pd.array([None] * count, dtype=object)}
+    for name, values in zip(keys, texts, strict=True):
+        if name == wanted:
+            samples["sample_id"] = values
+            if name == "id.scan_local_c":
+                samples["scan_id"] = values
+            continue
+        known = KNOWN_COLUMNS.get(squeeze(name))
+        if known and known not in samples and known not in keys:
+            samples[known] = values if known.endswith("_id") else columns[name]
+        elif name not in samples:
+            samples[name] = columns[name]
+    frame = pd.DataFrame(samples)
+    frame["source_file"] = file
+    frame["source_row"] = np.arange(1, count + 1)
+    return frame
+
+
+def _header(head: bytes, dialect: Dialect, file: str) -> list[str]:
+    text = head[dialect.mark :].decode(dialect.encoding, errors="replace")
+    lines = text.split("\n", dialect.skipped + 1)
+    cells = split_line(lines[dialect.skipped].rstrip("\r"), dialect.separator)
+    if sum(map(is_number, cells)) == len(cells):
+        raise BadInput(
+            "the table has no header, so its band positions are not known",
+            file=file,
+            row=1,
+            found=", ".join(cells[:4]) + (" ..." if len(cells) > 4 else ""),
+            expected="a first row that names the columns: sample_id, then wavelengths or wavenumbers",
+            mend="export the table with its header",
+        )
+    return cells
+
+
+def _others(header: Sequence[str], run: BandColumns) -> list[int]:
+    bands = set(run.indices.tolist())
+    return [i for i in range(len(header)) if i not in bands]
+
+
+class _NotCleanError(Exception):
+    """Arrow refused the table; the careful reader says why."""
+
+
+def _stream(
+    source: Source,
+    dialect: Dialect,
+    header: list[str],
+    run: BandColumns,
+    others: list[int],
+    options: ReadOptions,
+) -> tuple[npt.NDArray[np.float32], list[npt.NDArray[Any]]]:
+    import pyarrow as pa
+    import pyarrow.csv as arrow_csv
+
+    if dialect.separator == " " or dialect.encoding != "utf-8":
+        raise _NotCleanError
+    names = [f"c{i}" for i in range(len(header))]
+    bands = [names[i] for i in run.indices]
+    types = dict.fromkeys(names, pa.string()) | dict.fromkeys(bands, pa.float32())
+    stream: Any = None
+    try:
+        stream = _arrow_input(source, options)
+        reader = arrow_csv.open_csv(
+            stream,
+            read_options=arrow_csv.ReadOptions(
+                block_size=_BLOCK_BYTES, skip_rows=dialect.skipped + 1, column_names=names
+            ),
+            parse_options=arrow_csv.ParseOptions(delimiter=dialect.separator),
+            convert_options=arrow_csv.ConvertOptions(
+                column_types=types,
+                null_values=list(MISSING_WORDS),
+                strings_can_be_null=True,
+                decimal_point=dialect.decimal,
+                include_columns=bands + [names[i] for i in others],
+            ),
+        )
+        rows = _Rows(run.indices.size)
+        texts: list[list[Any]] = [[] for _ in others]
+        for block in reader:
+            rows.append(
+                block.select(range(len(bands))).to_tensor(null_to_nan=True, row_major=True).to_numpy(),
+                block.nbytes,
+            )
+            for place, column in enumerate(texts):
+                column.append(block.column(len(bands) + place).to_numpy(zero_copy_only=False))
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        if isinstance(error, BadInput):
+            raise
+        raise _NotCleanError from error
+    finally:
+        if stream is not None:
+            stream.close()
+    return rows.matrix(), [np.concatenate(c) if c else np.empty(0, object) for c in texts]
+
+
+def _arrow_input(source: Source, options: ReadOptions) -> Any:
+    import pyarrow as pa
+
+    if source.path is not None and not source.gzipped():
+        return pa.OSFile(str(source.path), "rb")
+    return pa.PythonFile(source.unpacked(options.limits.total_bytes), mode="r")
+
+
+class _Rows:
+    """Rows of a matrix whose number is not known; growing moves no data where the system can remap."""
+
+    def __init__(self, bands: int) -> None:
+        self._bands, self._used = bands, 0
+        self._buffer = np.empty((0, bands), np.float32)
+
+    def append(self, rows: npt.NDArray[np.float32], _bytes: int) -> None:
+        needed = self._used + len(rows)
+        if needed > len(self._buffer):
+            self._buffer.resize((max(needed, int(len(self._buffer) * 1.25)), self._bands), refcheck=False)
+        self._buffer[self._used : needed] = rows
+        self._used = needed
+
+    def matrix(self) -> npt.NDArray[np.float32]:
+        self._buffer.resize((self._used, self._bands), refcheck=False)
+        return self._buffer
+
+
+def _careful(
+    source: Source,
+    dialect: Dialect,
+    header: list[str],
+    run: BandColumns,
+    others: list[int],
+    options: ReadOptions,
+) -> tuple[npt.NDArray[np.float32], list[npt.NDArray[Any]], tuple[str, ...]]:
+    rows = _Rows(run.indices.size)
+    texts: list[list[Any]] = [[] for _ in others]
+    said: list[str] = []
+    strange: list[str] = []
+    for number, cells in enumerate(_cells(source, dialect, options), start=1):
+        if (len(cells) != len(header) and any(cell.strip() for cell in cells[len(header) :])) or len(
+            cells
+        ) < len(header):
+            said.append(
+                f"row {number} has {len(cells)} cells instead of {len(header)}: its spectrum is left empty"
+            )
+            spectrum = np.full(run.indices.size, np.nan, np.float32)
+        else:
+            spectrum, bad = _numbers([cells[i] for i in run.indices], dialect.decimal)
+            strange += [
+                f"row {number}, column {header[run.indices[i]]}: {cells[run.indices[i]]!r}" for i in bad[:3]
+            ]
+        rows.append(spectrum[None, :], 0)
+        for column, index in zip(texts, others, strict=True):
+            column.append(_text_or_none(cells[index]) if index < len(cells) else None)
+    if strange:
+        more = f" and {len(strange) - 3} more" if len(strange) > 3 else ""
+        said.append(f"cells that are not numbers are left empty ({'; '.join(strange[:3])}{more})")
+    if dialect.encoding != "utf-8":
+        said.append(f"text is in {dialect.encoding}, not UTF-8")
+    return rows.matrix(), [np.array(c, dtype=object) for c in texts], tuple(said[:20])
+
+
+def _cells(source: Source, dialect: Dialect, options: ReadOptions) -> Iterator[list[str]]:
+    """Yield the rows after the header, blank ones left out."""
+    stream = source.unpacked(options.limits.total_bytes)
+    with stream:
+        lines = io.TextIOWrapper(stream, encoding=dialect.encoding, errors="replace", newline="")
+        lines.read(1) if dialect.mark else None
+        for _ in range(dialect.skipped + 1):
+            lines.readline()
+        if dialect.separator == " ":
+            yield from (line.split() for line in lines if line.strip())
+            return
+        csv.field_size_limit(1 << 20)
+        reader = csv.reader(lines, delimiter=dialect.separator)
+        while True:
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                raise BadInput(
+                    "not a readable table", file=source.name, row=reader.line_num, found=str(error)
+                ) from None
+            if any(cell.strip() for cell in cells):
+                yield cells
+
+
+def _numbers(cells: list[str], decimal: str) -> tuple[npt.NDArray[np.float32], list[int]]:
+    if decimal == ",":
+        cells = [cell.replace(",", ".") for cell in cells]
+    try:
+        return np.array(cells, dtype=np.float64).astype(np.float32), []
+    except ValueError:
+        pass
+    values = np.full(len(cells), np.nan)
+    bad = []
+    for i, cell in enumerate(cells):
+        try:
+            values[i] = float(cell)
+        except ValueError:
+            if cell.strip() not in MISSING_WORDS:
+                bad.append(i)
+    return values.astype(np.float32), bad
+
+
+def _plain(source: Source, dialect: Dialect, header: list[str], options: ReadOptions) -> pd.DataFrame:
+    rows = list(_cells(source, dialect, options))
+    names = _unique(header)
+    columns = [
+        np.array([_text_or_none(r[i]) if i < len(r) else None for r in rows], dtype=object)
+        for i in range(len(names))
+    ]
+    return pd.DataFrame({name: _typed(c) for name, c in zip(names, columns, strict=True)})
+
+
+def _text_or_none(cell: str) -> str | None:
+    return None if cell.strip() in MISSING_WORDS else cell
+
+
+def _typed(values: npt.NDArray[Any]) -> Any:
+    """Return a column as numbers when every cell that is not missing is one (and none begins with a zero)."""
+    present = [v for v in values if v is not None]
+    if not present or not all(is_number(v) and not _coded(v) for v in present):
+        return values
+    decimal = [v.replace(",", ".") if isinstance(v, str) else v for v in values]
+    numbers = pd.to_numeric(pd.Series(decimal, dtype=object), errors="coerce")
+    return numbers.to_numpy()
+
+
+def _coded(text: str) -> bool:
+    stripped = text.strip()
+    return len(stripped) > 1 and stripped[0] == "0" and stripped[1].isdigit()
+
+
+def _unique(names: Sequence[str]) -> list[str]:
+    """Return the names, blanks named by their place and repeated ones numbered."""
+    seen: dict[str, int] = {}
+    out = []
+    for place, name in enumerate(names, start=1):
+        name = name.strip() or f"column_{place}"
+        seen[name] = seen.get(name, 0) + 1
+        out.append(name if seen[name] == 1 else f"{name}_{seen[name]}")
+    return out
