@@ -200,6 +200,47 @@ class Registry:
         return next((v for v in self.versions(name) if str(v.version) == number), None)
 
 
+@dataclass(frozen=True)
+class LoggedTraining:
+    """Where a training was logged."""
+
+    run_id: str
+    model_uri: str
+
+
+def log_training(
+    mlflow: Any, model: SoilModel, *, images: Mapping[str, bytes], tags: Mapping[str, str]
+) -> LoggedTraining:
+    """Log parameters, cross-validated metrics, plots and the model to the active run of ``mlflow``.
+
+    Parameters
+    ----------
+    mlflow : module or dagster_mlflow.MlFlow
+        With an active run.
+    """
+    with quiet():
+        run = mlflow.active_run()
+        mlflow.set_tags(dict(tags))
+        mlflow.log_params(
+            {
+                "property": model.property,
+                "unit": model.unit,
+                "transform": model.transform,
+                **{str(k): v for k, v in model.training["chosen"].items()},
+                "n": model.training["n"],
+                "seed": model.training["seed"],
+                "recipe": model.training["recipe_fingerprint"],
+            }
+        )
+        measured = model.training["cross_validation"]
+        mlflow.log_metrics({f"cv_{k}": float(v) for k, v in measured.items() if v is not None and v == v})
+        with tempfile.TemporaryDirectory() as folder:
+            for name, content in images.items():
+                (Path(folder) / name).write_bytes(content)
+            mlflow.log_artifacts(folder, "plots")
+        return LoggedTraining(run.info.run_id, log_model(mlflow, model))
+
+
 def log_model(mlflow: Any, model: SoilModel) -> str:
     """Log ``model`` to the active run as a pyfunc model from code; return its ``models:/...`` address."""
     from soil_assets.modeling.artifact import save

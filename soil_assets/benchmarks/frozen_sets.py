@@ -7,12 +7,14 @@ Does not belong here: the data themselves, which stay where the definition says 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from soil_assets.errors import BadInput
-from soil_assets.spectra.batch import SpectralBatch
+
+if TYPE_CHECKING:  # a definition is read when the code location loads; spectra are not
+    from soil_assets.spectra.batch import SpectralBatch
 
 _SHIPPED = Path(__file__).parent / "frozen"
 

@@ -50,3 +50,13 @@ def whatever_the_gates_say() -> AutomationCondition:
         & ~AutomationCondition.any_deps_in_progress()
         & ~AutomationCondition.in_progress()
     ).with_label("whatever_the_gates_say")
+
+
+def once_and_on_new_code() -> AutomationCondition:
+    """Materialize what has no inputs: when it is missing, and never by itself again (``merged_changes`` does that)."""
+    return (
+        (AutomationCondition.missing() & ~AutomationCondition.in_progress())
+        .newly_true()
+        .since_last_handled()
+        .with_label("once_and_on_new_code")
+    )

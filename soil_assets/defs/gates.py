@@ -107,17 +107,20 @@ def why_not(records: Iterable[GateRecord]) -> str | None:
 
 
 def select_batches(
-    instance: dg.DagsterInstance, checks: Mapping[str, list[str]], accepted: Iterable[str] = ()
+    instance: dg.DagsterInstance,
+    checks: Mapping[str, list[str]],
+    accepted: Iterable[str] = (),
+    only: Iterable[str] | None = None,
 ) -> BatchSelection:
     """Choose the batches that training may take.
 
     A batch is taken when it was materialized through the whole chain and every blocking check about its latest
     version passed, or when a person accepted it (``accepted``) although ``drift_reports`` held it. Missing
-    partitions are tolerated and listed.
+    partitions are tolerated and listed. ``only`` restricts the question to some batches.
     """
     taken, left = [], {}
     by_hand = set(accepted)
-    for batch in sorted(instance.get_dynamic_partitions(BATCHES.name)):
+    for batch in sorted(instance.get_dynamic_partitions(BATCHES.name) if only is None else only):
         reason = None
         for asset in BATCH_CHAIN:
             if materialization(instance, asset, batch) is None:

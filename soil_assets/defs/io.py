@@ -45,6 +45,15 @@ def load_value(store: Store, asset: str, partition: str | None = None) -> Any:
     return decode(pointer["kind"], {name: store.read(f"{folder}/{name}") for name in pointer["files"]})
 
 
+def content_version(value: Any) -> dg.DataVersion:
+    """Return the data version of a value: a hash of what it is, whichever run made it."""
+    if hasattr(value, "content_hash"):
+        return dg.DataVersion(value.content_hash())
+    from soil_assets.defs.codecs import encode
+
+    return dg.DataVersion(hash_of_files(encode(value)[1]))
+
+
 def has_value(store: Store, asset: str, partition: str | None = None) -> bool:
     """Whether the asset (partition) has a value."""
     return store.exists(f"{_place(asset, partition)}/current.json")

@@ -6,17 +6,32 @@ Everything heavy is made on first use, inside the step that needs it.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from soil_assets.config import Settings, load_settings
+from soil_assets.config import Settings
 from soil_assets.storage import Store
 
 if TYPE_CHECKING:
     from soil_assets.adapters.mlflow import Registry
+    from soil_assets.modeling.model import SoilModel
     from soil_assets.spectra.axis import Axis
     from soil_assets.spectra.catalogue import Catalogue
+
+
+#: The alias that names the model on main.
+MAIN_ALIAS = "staging"
+
+
+@dataclass(frozen=True)
+class MainModel:
+    """The model on main and its version in the registry."""
+
+    model: SoilModel
+    version: int
+    name: str
 
 
 class Soil(dg.ConfigurableResource):
@@ -70,6 +85,25 @@ class Soil(dg.ConfigurableResource):
         """The model registry."""
         return registry_of(self.settings)
 
+    def main_model(self, prop: str) -> MainModel | None:
+        """Return the model that is on main (alias ``staging``), or None while there is none.
+
+        A resource and not an upstream asset: drift and comparison look at the live model, and the registered
+        version depends on them.
+        """
+        name = self.settings.model_name(prop)
+        found = self.registry.version_at(name, MAIN_ALIAS)
+        if found is None:
+            return None
+        return MainModel(self.registry.load_version(found), found.version, name)
+
+    def accepted_batches(self) -> dict[str, dict[str, str]]:
+        """Return the batches that a person accepted although they drift: who, why, for which content."""
+        return {
+            name: self.data.read_json(f"accepted/{name}.json")
+            for name in (key.removesuffix(".json").rsplit("/", 1)[-1] for key in self.data.files("accepted"))
+        }
+
 
 def registry_of(settings: Settings) -> Registry:
     """Return the registry that the settings name; a branch deployment logs to an experiment of its own."""
@@ -82,41 +116,40 @@ def registry_of(settings: Settings) -> Registry:
     )
 
 
-@dg.resource(
-    description="dagster-mlflow's tracking resource, imported when a training step starts; "
-    "one MLflow run for one Dagster run, FAILED when a step of it failed."
-)
-def mlflow_tracking(context: dg.InitResourceContext) -> Iterator[Any]:
-    """Yield dagster-mlflow's ``MlFlow`` object and end its run with the status that the Dagster run earned.
+def mlflow_tracking(settings: Settings) -> dg.ResourceDefinition:
+    """Return dagster-mlflow's tracking resource, imported when a training step starts.
 
-    dagster-mlflow itself ends a run only through a hook, which jobs started by hand or by automation do not carry,
-    and marks runs whose step failed as finished.
+    It yields dagster-mlflow's ``MlFlow`` object: one MLflow run for one Dagster run in one process. dagster-mlflow
+    itself ends that run only through a hook, which runs started by hand or by automation do not carry, and marks
+    runs whose step failed as finished; here the run ends with the status that the Dagster run earned.
     """
-    from soil_assets.adapters.mlflow import quiet
 
-    registry = registry_of(load_settings())
-    with quiet():
-        import mlflow
-        from dagster_mlflow.resources import MlFlow
+    @dg.resource(description="One MLflow run for this Dagster run; FAILED when a step of it failed.")
+    def tracking(context: dg.InitResourceContext) -> Iterator[Any]:
+        from soil_assets.adapters.mlflow import quiet
 
-        registry.client()
-        while mlflow.active_run() is not None:  # a run that an earlier failure in this process left open
-            mlflow.end_run("FAILED")
-        tracking = MlFlow(
-            context.replace_config(
-                {
-                    "experiment_name": registry.experiment,
-                    "mlflow_tracking_uri": registry.tracking_uri,
-                    "env": {},
-                    "extra_tags": {},
-                }
-            )
-        )
-    try:
-        yield tracking
-    finally:
+        registry = registry_of(settings)
         with quiet():
-            mlflow.end_run("FAILED" if _a_step_failed(context) else "FINISHED")
+            import mlflow
+            from dagster_mlflow.resources import MlFlow
+
+            registry.client()
+            while mlflow.active_run() is not None:  # left open by a process-mate that was interrupted
+                mlflow.end_run("KILLED")
+            config = {
+                "experiment_name": registry.experiment,
+                "mlflow_tracking_uri": registry.tracking_uri,
+                "env": {},
+                "extra_tags": {},
+            }
+            run = MlFlow(context.replace_config(config))
+        try:
+            yield run
+        finally:
+            with quiet():
+                mlflow.end_run("FAILED" if _a_step_failed(context) else "FINISHED")
+
+    return tracking
 
 
 def _a_step_failed(context: dg.InitResourceContext) -> bool:

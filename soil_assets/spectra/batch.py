@@ -109,6 +109,10 @@ class SpectralBatch:
         """Return the batch with another samples table of the same length."""
         return replace(self, samples=samples)
 
+    def labelled(self, column: str, value: str) -> SpectralBatch:
+        """Return the batch with ``value`` in ``column`` of every row (which batch a scan came from, say)."""
+        return self.with_samples(self.samples.assign(**{column: value}))
+
     def property_values(self, name: str) -> npt.NDArray[np.float64]:
         """Return a property as float64, shape (n_scans,); all NaN when the batch does not carry it."""
         if name not in self.samples.columns:

@@ -1,0 +1,211 @@
+"""One batch from the landing zone to its drift verdict."""
+
+from typing import Any
+
+import dagster as dg
+
+from soil_assets.config import Settings
+from soil_assets.defs.assets.common import OWNERS, batch_metadata, png, table
+from soil_assets.defs.checks import Gate, check_specs, passed_or_not, warning
+from soil_assets.defs.code_versions import code_version
+from soil_assets.defs.conditions import after_passed_gates
+from soil_assets.defs.io import content_version, has_value, load_value
+from soil_assets.defs.landing_zone import land_copy
+from soil_assets.defs.partitions import BATCHES
+from soil_assets.defs.resources import Soil
+
+LANDED = (
+    Gate("readable", "at least one scan of the batch can be read"),
+    Gate("checksum", "the stored copy, and the checksums of the manifest, agree with what landed"),
+    Gate("complete", "every file that the manifest lists is there"),
+    Gate("all_readable", "no file had to be left unread", blocking=False),
+)
+VALIDATED = (
+    Gate("schema", "ids and columns are there, and usable"),
+    Gate("units", "quantities and units fit the values"),
+    Gate("ranges", "property values are physically possible"),
+    Gate("spectral_quality", "spectra are finite, cover the model's range, and look like spectra"),
+    Gate("duplicates", "no scan is repeated, here or among earlier batches"),
+    Gate("replicates", "replicate scans of a sample agree"),
+    Gate("quarantine", "no scan was quarantined", blocking=False),
+)
+DRIFT = (
+    Gate("batch_drift", "the batch looks like the golden reference, or the policy lets it pass"),
+    Gate("prediction_shift", "predictions of the model on main are distributed as on the reference", blocking=False),
+    Gate("applicability", "no more samples than expected lie outside the models' domain", blocking=False),
+    Gate("judged", "the batch was large enough to be judged", blocking=False),
+)
+
+
+def build(settings: Settings) -> list[dg.AssetsDefinition]:
+    """Return ``raw_spectra``, ``validated_batches`` and ``drift_reports``."""
+    policy = settings.policy
+
+    @dg.asset(
+        partitions_def=BATCHES,
+        group_name="batches",
+        kinds={"file", "spectra"},
+        owners=OWNERS,
+        code_version=code_version("spectra", "defs/landing_zone.py"),
+        check_specs=check_specs("raw_spectra", LANDED, BATCHES),
+        description="What landed, copied under its content hash and read as it is: scans, lab table, manifest. "
+        "A file that cannot be read is one landed scan and keeps its reason.",
+    )
+    def raw_spectra(context: dg.AssetExecutionContext, soil: Soil) -> dg.MaterializeResult:
+        from soil_assets.reporting import plots
+        from soil_assets.spectra.landed import read_landed
+
+        copy = land_copy(soil.landing, soil.data, context.partition_key)
+        landed = read_landed(copy.folder, soil.catalogue)
+        seen = {} if landed.batch is None else batch_metadata(landed.batch)
+        if landed.batch is not None:
+            seen["spectra"] = png(plots.spectra(landed.batch, context.partition_key))
+        unreadable = [f"{u.file}: {u.reason}" for u in landed.unreadable]
+        return dg.MaterializeResult(
+            value=landed,
+            data_version=dg.DataVersion(copy.sha256),
+            metadata={
+                **seen,
+                "landed": landed.landed,
+                "lab_rows": landed.lab_rows,
+                "files": copy.files,
+                "sha256": copy.sha256,
+                "stored_at": copy.folder,
+                "notes": list(landed.notes),
+            },
+            tags={"soil/content": copy.sha256[:40]},
+            check_results=[
+                passed_or_not(
+                    "readable", landed.batch is not None, "; ".join(unreadable) or f"{landed.landed} scans read"
+                ),
+                passed_or_not("checksum", not copy.damaged, "; ".join(copy.damaged) or f"{len(copy.files)} files"),
+                passed_or_not("complete", not copy.missing, "; ".join(copy.missing) or "nothing is missing"),
+                warning("all_readable", not unreadable, "; ".join(unreadable) or "every file was read"),
+            ],
+        )
+
+    @dg.asset(
+        partitions_def=BATCHES,
+        group_name="batches",
+        kinds={"great_expectations", "parquet"},
+        owners=OWNERS,
+        code_version=code_version(
+            "quality", "spectra", "adapters/great_expectations.py", settings=[policy.quality, settings.axis]
+        ),
+        check_specs=check_specs("validated_batches", VALIDATED, BATCHES),
+        automation_condition=after_passed_gates(),
+        description="Scans that may be used, on the models' axis and in the catalogue's units; every other scan is in "
+        "quarantine with its rule, what was found, what was expected and how to mend it.",
+    )
+    def validated_batches(
+        context: dg.AssetExecutionContext, soil: Soil, raw_spectra: Any
+    ) -> dg.MaterializeResult:
+        from soil_assets.adapters.great_expectations import evaluate
+        from soil_assets.quality.gate import assess
+        from soil_assets.reporting import plots
+
+        result = assess(
+            raw_spectra,
+            axis=soil.axis,
+            quantity=settings.axis.quantity,
+            catalogue=soil.catalogue,
+            policy=policy.quality,
+            evaluate=evaluate,
+            known=_accepted_before(context, soil),
+        )
+        counts = dict(result.counts)
+        seen = (
+            {"spectra": png(plots.spectra(result.accepted, f"{context.partition_key}: accepted"))}
+            if len(result.accepted)
+            else {}
+        )
+        return dg.MaterializeResult(
+            value=result,
+            data_version=content_version(result),
+            metadata={
+                **counts,
+                **seen,
+                "quarantine_table": table(result.quarantine),
+                "findings": table(result.findings),
+                "notes": list(result.notes),
+            },
+            check_results=[
+                *(
+                    passed_or_not(name, check.passed or check.severity != "critical", check.summary)
+                    for name, check in result.checks.items()
+                ),
+                warning(
+                    "quarantine",
+                    counts["quarantined"] == 0,
+                    f"{counts['landed']} landed = {counts['accepted']} accepted + {counts['quarantined']} quarantined",
+                ),
+            ],
+        )
+
+    @dg.asset(
+        partitions_def=BATCHES,
+        group_name="batches",
+        kinds={"scipy"},
+        owners=OWNERS,
+        code_version=code_version("drift", "modeling/applicability.py", settings=policy.drift),
+        check_specs=check_specs("drift_reports", DRIFT, BATCHES),
+        automation_condition=after_passed_gates(),
+        description="The batch against the golden reference: spectra, properties, categories, and the predictions of "
+        "the models on main; what moved, how sure that is, and whether the policy holds the batch.",
+    )
+    def drift_reports(
+        context: dg.AssetExecutionContext, soil: Soil, validated_batches: Any, reference_spectra: Any
+    ) -> dg.MaterializeResult:
+        from soil_assets.defs.live_models import look_at
+        from soil_assets.drift.compare import compare
+        from soil_assets.drift.profile import fit_profile
+        from soil_assets.reporting import drift_plots
+
+        batch = validated_batches.accepted
+        profile = fit_profile(reference_spectra, properties=settings.properties, seed=policy.drift.seed)
+        live = look_at(soil, batch, reference_spectra)
+        report = compare(
+            profile,
+            batch,
+            policy=policy.drift,
+            predictions=live.predictions,
+            reference_predictions=live.reference_predictions,
+            exceedances=live.exceedances,
+        )
+        return dg.MaterializeResult(
+            value=report.to_dict(),
+            metadata={
+                "verdict": report.verdict,
+                "reasons": list(report.reasons),
+                "samples": report.n,
+                "models": live.versions,
+                "tests": table(report.tests),
+                "envelope": png(drift_plots.envelope(profile, batch)),
+                "scores": png(drift_plots.scores(profile, batch)),
+            },
+            check_results=[
+                passed_or_not("batch_drift", not report.blocks, _in_words(report)),
+                *(
+                    warning(name, report.checks[name].judged and report.checks[name].passed, report.checks[name].summary)
+                    for name in ("prediction_shift", "applicability")
+                ),
+                warning("judged", report.verdict != "not_judged", _in_words(report)),
+            ],
+        )
+
+    return [raw_spectra, validated_batches, drift_reports]
+
+
+def _in_words(report: Any) -> str:
+    return f"{report.verdict.replace('_', ' ')}: {'; '.join(report.reasons) or 'like the reference'}"
+
+
+def _accepted_before(context: dg.AssetExecutionContext, soil: Soil) -> Any:
+    """Return the accepted scans of the frozen sets and of all other batches, to find scans that landed before."""
+    from soil_assets.spectra.batch import concatenate
+
+    found = [load_value(soil.data, a) for a in ("reference_spectra", "benchmark_spectra") if has_value(soil.data, a)]
+    for name in context.instance.get_dynamic_partitions(BATCHES.name):
+        if name != context.partition_key and has_value(soil.data, "validated_batches", name):
+            found.append(load_value(soil.data, "validated_batches", name).accepted)
+    return concatenate([b for b in found if len(b)]) if any(len(b) for b in found) else None

@@ -1,0 +1,103 @@
+"""The decision and what follows from it: the report a person reads, and the registered version."""
+
+from typing import Any
+
+import dagster as dg
+
+from soil_assets.config import Settings
+from soil_assets.defs.assets.common import OWNERS
+from soil_assets.defs.code_versions import code_version
+from soil_assets.defs.conditions import after_passed_gates, whatever_the_gates_say
+from soil_assets.defs.gates import materialization
+from soil_assets.defs.partitions import property_partitions
+from soil_assets.defs.resources import MAIN_ALIAS, Soil
+
+
+def build(settings: Settings, checks: dict[str, list[str]]) -> list[dg.AssetsDefinition]:
+    """Return ``decision_report`` and ``registered_versions``; ``checks`` are the blocking checks by asset."""
+    properties = property_partitions(settings)
+
+    @dg.asset(
+        group_name="decision",
+        kinds={"markdown", "matplotlib"},
+        owners=OWNERS,
+        deps=["model_comparisons", "drift_reports", "training_set"],
+        code_version=code_version("reporting", "defs/evidence.py", settings=settings.policy),
+        automation_condition=whatever_the_gates_say(),
+        description="One page that a project lead can decide on: verdict first, candidate against main, drift, "
+        "quarantine. It is made whatever the gates say: a failed gate is what it is there to report.",
+    )
+    def decision_report(context: dg.AssetExecutionContext, soil: Soil) -> dg.MaterializeResult:
+        from soil_assets.defs.evidence import decision_inputs
+        from soil_assets.reporting.decision import build as build_report
+
+        report = build_report(decision_inputs(context.instance, soil, checks))
+        published = publish(soil, report)
+        return dg.MaterializeResult(
+            value=report,
+            metadata={
+                "verdict": report.verdict,
+                "recommendation": report.recommendation,
+                "rule": report.rule,
+                "page": dg.MetadataValue.url(published) if "://" in published else dg.MetadataValue.path(published),
+                "report": dg.MetadataValue.md(report.markdown[:20_000]),
+            },
+        )
+
+    @dg.asset(
+        partitions_def=properties,
+        group_name="decision",
+        kinds={"mlflow"},
+        owners=OWNERS,
+        deps=["trained_models", "model_comparisons", "decision_report"],
+        code_version=code_version("adapters/mlflow.py"),
+        automation_condition=after_passed_gates(),
+        description="The version in MLflow's registry that this lineage earned, alias `staging`. Made only when every "
+        "blocking check of the lineage passed; never in a branch deployment.",
+    )
+    def registered_versions(context: dg.AssetExecutionContext, soil: Soil) -> dg.MaterializeResult:
+        from soil_assets.defs.evidence import lineage_objection
+
+        prop = context.partition_key
+        if settings.deployment == "branch":
+            raise dg.Failure("a branch deployment never moves an alias", allow_retries=False)
+        objection = lineage_objection(context.instance, soil, checks, prop)
+        if objection:
+            raise dg.Failure(f"{prop} is not registered: {objection}", allow_retries=False)
+        trained = materialization(context.instance, "trained_models", prop)
+        assert trained is not None and trained.asset_materialization is not None  # noqa: S101, PT018  # just judged
+        said = trained.asset_materialization.metadata
+        version = soil.registry.register(
+            settings.model_name(prop),
+            str(said["mlflow_model"].value),
+            str(said["mlflow_run_id"].value),
+            alias=MAIN_ALIAS,
+            tags={
+                "soil.property": prop,
+                "soil.deployment": settings.deployment,
+                "soil.dagster_run": context.run_id,
+                "soil.training_set": _stored_data_version(context.instance),
+            },
+        )
+        facts = {"name": version.name, "version": version.version, "run_id": version.run_id, "alias": MAIN_ALIAS}
+        return dg.MaterializeResult(
+            value=facts,
+            metadata={**facts, "address": f"models:/{version.name}@{MAIN_ALIAS}"},
+        )
+
+    return [decision_report, registered_versions]
+
+
+def publish(soil: Soil, report: Any) -> str:
+    """Write the report where people look for it, and return the address of its page."""
+    for name, content in report.images.items():
+        soil.reports.write(f"decision/{name}", content)
+    soil.reports.write("decision/report.md", report.markdown.encode())
+    soil.reports.write_json("decision/report.json", report.data)
+    return soil.reports.write("decision/report.html", report.html.encode())
+
+
+def _stored_data_version(instance: dg.DagsterInstance) -> str:
+    from soil_assets.defs.staleness import stored_data_version
+
+    return stored_data_version(instance, "training_set") or ""

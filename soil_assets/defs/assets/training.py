@@ -1,0 +1,233 @@
+"""From judged batches to a measured candidate: training set, models, benchmark, comparison with main."""
+
+from typing import Any
+
+import dagster as dg
+
+from soil_assets.config import Settings
+from soil_assets.defs.assets.common import OWNERS, batch_metadata, numbers, png, table
+from soil_assets.defs.checks import Gate, check_specs, passed_or_not, warning
+from soil_assets.defs.code_versions import code_version
+from soil_assets.defs.conditions import when_data_changed, whenever_a_batch_is_judged
+from soil_assets.defs.gates import select_batches
+from soil_assets.defs.io import content_version, load_value
+from soil_assets.defs.partitions import property_partitions
+from soil_assets.defs.resources import Soil
+
+LEAKAGE = (Gate("no_benchmark_leakage", "no training sample, profile or spectrum is one of the benchmark's"),)
+TRAINED = (Gate("finite", "every stored number of the model is finite"),)
+EVALUATED = (
+    Gate("finite", "every benchmark sample got a finite prediction"),
+    Gate("above_floor", "RPIQ on the benchmark reaches the floor of the policy"),
+    Gate("coverage", "intervals hold as many observed values as they promise"),
+)
+COMPARED = (
+    Gate("not_worse", "the candidate is not worse than main on identical benchmark samples"),
+    Gate("sure", "the comparison has enough samples to tell", blocking=False),
+)
+
+
+def build(settings: Settings, batch_checks: dict[str, list[str]]) -> list[dg.AssetsDefinition]:
+    """Return the training assets; ``batch_checks`` are the blocking checks of each batch asset."""
+    properties = property_partitions(settings)
+    policy = settings.policy.model
+
+    @dg.asset(
+        group_name="training",
+        kinds={"spectra", "parquet"},
+        owners=OWNERS,
+        deps=["validated_batches", "drift_reports"],
+        code_version=code_version("defs/gates.py", "modeling/leakage.py", "spectra/batch.py"),
+        check_specs=check_specs("training_set", LEAKAGE),
+        automation_condition=whenever_a_batch_is_judged(),
+        description="The golden reference and every batch that passed all of its gates, or that a person accepted. "
+        "Never a benchmark row. Batches left out are listed with the reason.",
+    )
+    def training_set(
+        context: dg.AssetExecutionContext, soil: Soil, reference_spectra: Any, benchmark_spectra: Any
+    ) -> dg.MaterializeResult:
+        from soil_assets.modeling.leakage import benchmark_leakage
+        from soil_assets.spectra.batch import concatenate
+
+        chosen = select_batches(context.instance, batch_checks, soil.accepted_batches())
+        parts = [reference_spectra.labelled("batch", "reference")]
+        for name in chosen.taken:
+            accepted = load_value(soil.data, "validated_batches", name).accepted
+            parts.append(accepted.labelled("batch", name))
+        training = concatenate(parts, origin={"batches": ", ".join(["reference", *chosen.taken])})
+        leaks = benchmark_leakage(training, benchmark_spectra)
+        return dg.MaterializeResult(
+            value=training,
+            data_version=content_version(training),
+            metadata={
+                **batch_metadata(training),
+                "taken": list(chosen.taken),
+                "left": dict(chosen.left),
+                "benchmark_leaks": table(leaks),
+            },
+            check_results=[
+                passed_or_not(
+                    "no_benchmark_leakage",
+                    leaks.empty,
+                    f"{len(leaks)} leaks among {len(training)} training and {len(benchmark_spectra)} benchmark samples",
+                )
+            ],
+        )
+
+    @dg.asset(
+        partitions_def=properties,
+        group_name="training",
+        kinds={"mlflow", "scikitlearn"},
+        owners=OWNERS,
+        pool="training",
+        code_version=code_version("modeling", "spectra", settings=policy),
+        check_specs=check_specs("trained_models", TRAINED, properties),
+        automation_condition=when_data_changed(),
+        description="The candidate model of a property: pre-treatment and components chosen by grouped "
+        "cross-validation inside the training set, conformal intervals, applicability domain.",
+    )
+    def trained_models(
+        context: dg.AssetExecutionContext, soil: Soil, mlflow: dg.ResourceParam[Any], training_set: Any
+    ) -> dg.MaterializeResult:
+        from soil_assets.adapters.mlflow import log_training
+        from soil_assets.modeling.judge import all_finite
+        from soil_assets.modeling.recipe import Recipe
+        from soil_assets.modeling.train import train
+        from soil_assets.reporting import plots
+
+        prop = soil.catalogue[context.partition_key]
+        model = train(training_set, prop, Recipe.from_policy(policy), groups=training_set.groups())
+        importance = plots.vip(model.axis, model.importance, f"{prop.label}: band importance (VIP)")
+        logged = log_training(
+            mlflow,
+            model,
+            images={"vip.png": importance},
+            tags={
+                "soil.property": prop.name,
+                "soil.dagster_run": context.run_id,
+                "soil.training_data": training_set.content_hash(),
+                "soil.code_version": context.assets_def.code_versions_by_key[context.asset_key] or "",
+                "soil.batches": training_set.origin.get("batches", ""),
+            },
+        )
+        return dg.MaterializeResult(
+            value=model,
+            data_version=content_version(model),
+            metadata={
+                **{f"cv_{k}": v for k, v in numbers(model.training["cross_validation"]).items()},
+                **{str(k): str(v) for k, v in model.training["chosen"].items()},
+                "samples": int(model.training["n"]),
+                "mlflow_run_id": logged.run_id,
+                "mlflow_model": logged.model_uri,
+                "importance": png(importance),
+            },
+            check_results=[
+                passed_or_not("finite", all_finite(model), "every stored number of the model"),
+            ],
+        )
+
+    @dg.asset(
+        partitions_def=properties,
+        group_name="training",
+        kinds={"python"},
+        owners=OWNERS,
+        code_version=code_version("modeling", "spectra/batch.py", settings=policy),
+        check_specs=check_specs("benchmark_evaluations", EVALUATED, properties),
+        automation_condition=when_data_changed(),
+        description="The candidate on the frozen benchmark: RMSE, bias, SEP, R2, CCC, RPIQ with bootstrap "
+        "intervals, and the coverage of its prediction intervals.",
+    )
+    def benchmark_evaluations(
+        context: dg.AssetExecutionContext,
+        soil: Soil,
+        mlflow: dg.ResourceParam[Any],
+        trained_models: Any,
+        benchmark_spectra: Any,
+    ) -> dg.MaterializeResult:
+        from soil_assets.modeling.evaluate import evaluate
+        from soil_assets.modeling.judge import coverage_in_words
+        from soil_assets.reporting import plots
+
+        prop = soil.catalogue[context.partition_key]
+        result = evaluate(
+            trained_models,
+            benchmark_spectra,
+            prop,
+            groups=benchmark_spectra.groups(),
+            n_boot=policy.bootstrap,
+            seed=policy.seed,
+        )
+        facts = result.to_dict()
+        rpiq = result.metrics["rpiq"]
+        mlflow.log_metrics({f"benchmark_{k}": v for k, v in result.metrics.items() if v == v})
+        scatter = plots.predicted_against_observed(result.predictions, prop.unit, prop.label)
+        return dg.MaterializeResult(
+            value=facts,
+            metadata={**numbers(result.metrics), "predicted_against_observed": png(scatter)},
+            check_results=[
+                passed_or_not("finite", result.finite, f"{result.n} judged, {result.n_refused} without a prediction"),
+                passed_or_not(
+                    "above_floor",
+                    rpiq >= policy.min_rpiq,
+                    f"RPIQ {rpiq:.2f} on {result.n} samples, floor {policy.min_rpiq:g}",
+                ),
+                passed_or_not("coverage", result.covered, coverage_in_words(result.coverage)),
+            ],
+        )
+
+    @dg.asset(
+        partitions_def=properties,
+        group_name="training",
+        kinds={"python"},
+        owners=OWNERS,
+        code_version=code_version("modeling/comparison.py", "modeling/judge.py", settings=policy),
+        check_specs=check_specs("model_comparisons", COMPARED, properties),
+        automation_condition=when_data_changed(),
+        description="Candidate against the model on main (registry alias `staging`), on identical benchmark samples.",
+    )
+    def model_comparisons(
+        context: dg.AssetExecutionContext,
+        soil: Soil,
+        mlflow: dg.ResourceParam[Any],
+        trained_models: Any,
+        benchmark_evaluations: Any,
+        benchmark_spectra: Any,
+    ) -> dg.MaterializeResult:
+        from soil_assets.modeling.evaluate import evaluate
+        from soil_assets.modeling.judge import judge
+
+        prop = soil.catalogue[context.partition_key]
+        main = soil.main_model(prop.name)
+        measured = None
+        if main is not None:
+            measured = evaluate(main.model, benchmark_spectra, prop, n_boot=policy.bootstrap, seed=policy.seed)
+        outcome = judge(
+            None if measured is None else measured.predictions,
+            benchmark_evaluations,
+            groups=benchmark_spectra.groups(),
+            margin=policy.margin,
+            alpha=policy.alpha,
+            n_boot=policy.bootstrap,
+            seed=policy.seed,
+        )
+        facts = {
+            **outcome.to_dict(),
+            "main_version": None if main is None else main.version,
+            "main_evaluation": None if measured is None else measured.to_dict(),
+        }
+        mlflow.set_tags({"soil.verdict": outcome.verdict, "soil.main_version": str(facts["main_version"])})
+        tolerated = outcome.verdict == "cannot tell" and policy.when_cannot_tell == "warn"
+        return dg.MaterializeResult(
+            value=facts,
+            metadata={
+                "verdict": outcome.verdict,
+                "in_words": outcome.reason,
+                "main_version": str(facts["main_version"]),
+            },
+            check_results=[
+                passed_or_not("not_worse", outcome.acceptable or tolerated, f"{outcome.verdict}: {outcome.reason}"),
+                warning("sure", outcome.verdict != "cannot tell", f"{outcome.verdict}: {outcome.reason}"),
+            ],
+        )
+
+    return [training_set, trained_models, benchmark_evaluations, model_comparisons]

@@ -1,0 +1,70 @@
+"""Everything Dagster loads, put together: ``build_definitions()``.
+
+Belongs here: which assets, jobs, sensors and resources there are. Overrides make the same graph testable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from soil_assets.config import Settings, load_settings
+from soil_assets.defs.assets import batches, decision, frozen, training
+from soil_assets.defs.gates import blocking_checks
+from soil_assets.defs.io import SoilIOManager
+from soil_assets.defs.jobs import BATCH_JOB, JOBS
+from soil_assets.defs.resources import Soil, mlflow_tracking
+from soil_assets.defs.sensors import merged_changes_sensor, new_batches_sensor
+
+
+def build_definitions(
+    settings: Settings | None = None, *, resource_overrides: Mapping[str, Any] | None = None
+) -> dg.Definitions:
+    """Return the definitions for ``settings`` (``soil.yaml`` and the environment by default).
+
+    Parameters
+    ----------
+    resource_overrides : mapping, optional
+        Resources that replace the real ones, by key.
+    """
+    settings = settings or load_settings()
+    assets = assets_of(settings)
+    soil = Soil.of(settings)
+    resources: dict[str, Any] = {
+        "soil": soil,
+        "mlflow": mlflow_tracking(settings),
+        "io_manager": SoilIOManager(url=settings.url("data")),
+        **(resource_overrides or {}),
+    }
+    return dg.Definitions(
+        assets=assets,
+        jobs=list(JOBS),
+        sensors=[
+            new_batches_sensor(settings, BATCH_JOB.name),
+            merged_changes_sensor(list(JOBS)),
+            dg.AutomationConditionSensorDefinition(
+                "declared_automation",
+                target=dg.AssetSelection.all(),
+                default_status=dg.DefaultSensorStatus.RUNNING,
+                minimum_interval_seconds=15,
+            ),
+        ],
+        resources=resources,
+        # A process a step would import everything again: these steps are short, so one process runs them all.
+        executor=dg.in_process_executor,
+    )
+
+
+def assets_of(settings: Settings) -> list[dg.AssetsDefinition]:
+    """Return all assets; the later ones know the blocking checks of the earlier ones."""
+    found = [*frozen.build(settings), *batches.build(settings)]
+    found += training.build(settings, blocking_of(found))
+    found += decision.build(settings, blocking_of(found))
+    return found
+
+
+def blocking_of(assets: list[dg.AssetsDefinition]) -> dict[str, list[str]]:
+    """Return the names of blocking checks by asset."""
+    return blocking_checks(spec for asset in assets for spec in asset.check_specs)

@@ -1,0 +1,175 @@
+"""Gathering what a decision report tells: values of assets, verdicts of gates, versions and hashes.
+
+Belongs here: reading the instance and the store into :class:`DecisionInputs`. Does not belong here: judging.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from soil_assets.defs.gates import gate_records, materialization, select_batches, why_not
+from soil_assets.defs.io import has_value, load_value
+from soil_assets.defs.partitions import BATCHES
+from soil_assets.defs.resources import MAIN_ALIAS, Soil
+
+if TYPE_CHECKING:
+    from soil_assets.reporting.decision_inputs import BatchResult, Check, DecisionInputs, PropertyResult
+
+#: Assets of one property whose gates must have passed before its model is registered.
+PROPERTY_CHAIN = ("trained_models", "benchmark_evaluations", "model_comparisons")
+
+
+def decision_inputs(
+    instance: dg.DagsterInstance, soil: Soil, checks: Mapping[str, list[str]]
+) -> DecisionInputs:
+    """Return everything the report says about the current candidate."""
+    from soil_assets import __version__
+    from soil_assets.reporting.decision_inputs import DecisionInputs, TrainingPart
+
+    chosen = select_batches(instance, checks, soil.accepted_batches())
+    batches = tuple(batch_result(instance, soil, checks, b) for b in sorted(instance.get_dynamic_partitions(BATCHES.name)))
+    properties = tuple(_property_result(instance, soil, checks, p) for p in soil.settings.properties)
+    sizes = _training_sizes(soil)
+    parts = [TrainingPart(name="reference", scans=sizes.get("reference", 0), taken=True)]
+    for b in batches:
+        parts.append(
+            TrainingPart(
+                name=b.name,
+                scans=sizes.get(b.name, 0),
+                taken=b.name in sizes,
+                why=chosen.left.get(b.name, ""),
+            )
+        )
+    versions = {p.name: _main_version(soil, p.name) for p in properties}
+    known = {name: v for name, v in versions.items() if v}
+    return DecisionInputs(
+        candidate=f"training set {_content(soil, 'training_set')}",
+        main=", ".join(f"{soil.settings.model_name(n)} version {v}" for n, v in known.items()),
+        properties=properties,
+        batches=batches,
+        training=tuple(parts),
+        policy=soil.settings.policy,
+        checks=_checks(instance, "training_set", checks),
+        versions={"soil_assets": __version__, "dagster": dg.__version__},
+        data_hashes={a: _content(soil, a) for a in ("reference_spectra", "benchmark_spectra", "training_set")},
+        reproduce=("soil run training_set", *(f"soil run trained_models+ --partition {p.name}" for p in properties)),
+    )
+
+
+def batch_result(
+    instance: dg.DagsterInstance, soil: Soil, checks: Mapping[str, list[str]], name: str
+) -> BatchResult:
+    """Return one batch and its fate, however far it came."""
+    from soil_assets.reporting.decision_inputs import BatchResult
+
+    all_checks = [
+        check for asset in ("raw_spectra", "validated_batches", "drift_reports")
+        for check in _checks(instance, asset, checks, name)
+    ]  # fmt: skip
+    quality = _current(instance, soil, "validated_batches", name)
+    drift = _current(instance, soil, "drift_reports", name)
+    raw = _current(instance, soil, "raw_spectra", name)
+    if quality is not None:
+        counts = dict(quality.counts)
+    else:
+        landed = 0 if raw is None else int(raw.landed)
+        counts = {"landed": landed, "accepted": 0, "quarantined": landed}
+    chosen = select_batches(instance, checks, soil.accepted_batches(), only=[name])
+    held = name in chosen.left
+    failed = [c.summary for c in all_checks if c.passed is False]
+    return BatchResult(
+        name=name,
+        **counts,
+        drift=None if drift is None else drift["verdict"],
+        reasons=tuple(failed) or tuple(drift["reasons"] if drift else ()),
+        quarantine=() if quality is None else tuple(quality.quarantine.to_dict("records")),
+        next_step=f"held: {_first_stop(chosen.left[name])}" if held else "in the training set",
+        held=held,
+        checks=tuple(all_checks),
+    )
+
+
+def lineage_objection(
+    instance: dg.DagsterInstance, soil: Soil, checks: Mapping[str, list[str]], prop: str
+) -> str | None:
+    """Return what keeps the candidate of a property from being registered, or None.
+
+    Every blocking check of the lineage must have passed about the latest version of its asset: training set, model,
+    evaluation, comparison. (A batch whose gates failed is not in the training set in the first place.)
+    """
+    records = gate_records(instance, "training_set", checks.get("training_set", ()))
+    for asset in PROPERTY_CHAIN:
+        if materialization(instance, asset, prop) is None:
+            return f"{asset} was never materialized"
+        records += gate_records(instance, asset, checks.get(asset, ()), prop)
+    return why_not(records)
+
+
+def _property_result(
+    instance: dg.DagsterInstance, soil: Soil, checks: Mapping[str, list[str]], name: str
+) -> PropertyResult:
+    from soil_assets.reporting.decision_inputs import BandImportance, PropertyResult
+
+    prop = soil.catalogue[name]
+    model = _current(instance, soil, "trained_models", name)
+    evaluation = _current(instance, soil, "benchmark_evaluations", name)
+    comparison = _current(instance, soil, "model_comparisons", name)
+    importance = None
+    if model is not None:
+        importance = BandImportance(
+            positions=tuple(model.axis.values.tolist()),
+            unit=model.axis.unit,
+            vip=tuple(model.importance.tolist()),
+        )
+    return PropertyResult(
+        name=name,
+        label=prop.label,
+        unit=prop.unit,
+        candidate=evaluation,
+        main=None if comparison is None else comparison.get("main_evaluation"),
+        comparison=comparison,
+        checks=tuple(c for asset in PROPERTY_CHAIN for c in _checks(instance, asset, checks, name)),
+        importance=importance,
+    )
+
+
+def _checks(
+    instance: dg.DagsterInstance, asset: str, checks: Mapping[str, list[str]], partition: str | None = None
+) -> tuple[Check, ...]:
+    from soil_assets.reporting.decision_inputs import Check
+
+    if materialization(instance, asset, partition) is None:
+        return ()
+    records = gate_records(instance, asset, checks.get(asset, ()), partition)
+    return tuple(Check(name=r.check, passed=r.passed, summary=r.summary) for r in records)
+
+
+def _current(instance: dg.DagsterInstance, soil: Soil, asset: str, partition: str) -> Any:
+    if materialization(instance, asset, partition) is None or not has_value(soil.data, asset, partition):
+        return None
+    return load_value(soil.data, asset, partition)
+
+
+def _training_sizes(soil: Soil) -> dict[str, int]:
+    if not has_value(soil.data, "training_set"):
+        return {}
+    counted = load_value(soil.data, "training_set").samples["batch"].value_counts()
+    return {str(k): int(v) for k, v in counted.items()}
+
+
+def _content(soil: Soil, asset: str) -> str:
+    if not has_value(soil.data, asset):
+        return "never materialized"
+    return str(soil.data.read_json(f"assets/{asset}/current.json")["sha256"])[:12]
+
+
+def _main_version(soil: Soil, prop: str) -> int | None:
+    found = soil.registry.version_at(soil.settings.model_name(prop), MAIN_ALIAS)
+    return None if found is None else found.version
+
+
+def _first_stop(reason: str) -> str:
+    return reason.split("; ", 1)[0]
