@@ -1,87 +1,29 @@
 """The property catalogue: the one place that knows a soil property's name, unit and limits.
 
-Belongs here: names (canonical and OSSL), units, conversions, hard and warning limits.
-Does not belong here: rules that combine properties (``quality.cross_rules``) or thresholds of the policy.
-Limits follow the ranges that are physically possible (hard) and that a soil laboratory sees (warning).
+Belongs here: finding a property by any of its names, conversion to its stored unit.
+Does not belong here: the properties themselves (``spectra.properties``), rules that combine properties
+(``quality.cross_rules``) or thresholds of the policy.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 from soil_assets.errors import BadInput
-from soil_assets.spectra.units import PER_VOLUME, UNIT_FACTORS, normalise_unit, ossl_unit, split_header
+from soil_assets.spectra.properties import BUILT_IN, Property, Transform
+from soil_assets.spectra.units import (
+    OXIDES,
+    PER_VOLUME,
+    UNIT_FACTORS,
+    normalise_unit,
+    ossl_unit,
+    split_header,
+)
 
-Transform = Literal["none", "log1p"]
-
-
-@dataclass(frozen=True)
-class Property:
-    """A soil property that a lab measures and a model predicts.
-
-    Parameters
-    ----------
-    name : str
-        Canonical name, also the column name in a batch and the suffix of the registered model
-        (``soil-<name>``).
-    label, unit, method : str
-        For people; ``unit`` is the unit of every stored value.
-    ossl : tuple of str
-        Names of the Open Soil Spectral Library that mean this property in this unit.
-    hard, warning : (low, high)
-        Outside ``hard`` a value is impossible, outside ``warning`` it is suspicious.
-    transform : {"none", "log1p"}
-        Scale on which a skewed property is modelled.
-    aliases : tuple of str
-        Column names that labs use.
-    """
-
-    name: str
-    label: str
-    unit: str
-    method: str = ""
-    ossl: tuple[str, ...] = ()
-    hard: tuple[float, float] = (0.0, float("inf"))
-    warning: tuple[float, float] = (0.0, float("inf"))
-    transform: Transform = "none"
-    aliases: tuple[str, ...] = ()
-
-
-BUILT_IN: Mapping[str, Property] = {
-    p.name: p
-    for p in (
-        Property(
-            "clay", "Clay", "%", "< 2 µm", ("clay.tot_usda.a334_w.pct", "clay.tot_iso.11277_w.pct"),
-            (0.0, 100.0), (0.0, 90.0), aliases=("clay_pct", "clay_target", "clay_content"),
-        ),
-        Property(
-            "soc", "Soil organic carbon", "%", "dry combustion, inorganic carbon removed",
-            ("oc_usda.c729_w.pct", "oc_usda.c1059_w.pct"), (0.0, 100.0), (0.0, 58.0), "log1p",
-            ("oc", "organic_carbon", "toc", "soc_target"),
-        ),
-        Property(
-            "ph", "pH", "index", "as the laboratory states it", (), (1.5, 12.0), (3.0, 10.5),
-            aliases=("ph_target", "soil_ph"),
-        ),
-        Property(
-            "ph_h2o", "pH (H2O)", "index", "1:1 or 1:5 in water",
-            ("ph.h2o_usda.a268_index", "ph.h2o_iso.10390_index"),
-            (1.5, 12.0), (3.0, 10.5), aliases=("ph_water",),
-        ),
-        Property(
-            "ph_cacl2", "pH (CaCl2)", "index", "in 0.01 mol/l CaCl2",
-            ("ph.cacl2_usda.a477_index", "ph.cacl2_iso.10390_index"), (1.5, 12.0), (3.0, 10.5),
-        ),
-        Property(
-            "cec", "Cation exchange capacity", "cmolc/kg", "at pH 7", ("cec_usda.a723_cmolc.kg",),
-            (0.0, 600.0), (0.0, 200.0), "log1p",
-        ),
-    )
-}  # fmt: skip
+__all__ = ["BUILT_IN", "Catalogue", "Property", "Transform", "built_in_catalogue"]
 
 
 @dataclass(frozen=True)
@@ -113,15 +55,27 @@ class Catalogue:
         ``SOC (g/kg)`` gives ``("soc", "g/kg")``; an OSSL name carries its unit at its end.
         """
         bare, unit = split_header(column)
-        name = self._by_name.get(_key(bare)) or self._by_name.get(_key(column))
-        return name, (unit or (ossl_unit(column) if name else None))
+        found = self._by_name.get(_key(bare)) or self._by_name.get(_key(column))
+        return (found[0], unit or ossl_unit(column)) if found else (None, unit)
+
+    def oxide(self, column: str) -> tuple[str, float] | None:
+        """Return oxide and mass share of the element in it when a column names an oxide, else None.
+
+        ``K2O (mg/kg)`` gives ``("K2O", 0.8302)``: values are multiplied by it to become the element's.
+        """
+        bare, _ = split_header(column)
+        found = self._by_name.get(_key(bare)) or self._by_name.get(_key(column))
+        return (found[1], OXIDES[found[1]][1]) if found and found[1] else None
 
     @cached_property
-    def _by_name(self) -> dict[str, str]:
-        names: dict[str, str] = {}
+    def _by_name(self) -> dict[str, tuple[str, str | None]]:
+        names: dict[str, tuple[str, str | None]] = {}
         for prop in self.properties.values():
             for name in (prop.name, *prop.aliases, *prop.ossl):
-                names.setdefault(_key(name), prop.name)
+                names.setdefault(_key(name), (prop.name, None))
+        for prop in self.properties.values():
+            for name, oxide in _oxide_names(prop):
+                names.setdefault(_key(name), (prop.name, oxide))
         return names
 
     def factor(self, name: str, unit: str) -> float:
@@ -136,10 +90,11 @@ class Catalogue:
         known = normalise_unit(unit) or unit
         if known == target:
             return 1.0
-        try:
+        if (known, target) in UNIT_FACTORS:
             return UNIT_FACTORS[(known, target)]
-        except KeyError:
-            pass
+        equivalent = self[name].equivalent
+        if equivalent is not None and target == "cmolc/kg" and known in ("mg/kg", "g/kg", "%"):
+            return UNIT_FACTORS.get((known, "mg/kg"), 1.0) / (10.0 * equivalent)
         if known == PER_VOLUME:
             raise BadInput(
                 f"{name} per volume cannot become {target} by a factor",
@@ -164,5 +119,17 @@ def built_in_catalogue(extra: Mapping[str, Property] | None = None) -> Catalogue
 
 
 def _key(name: str) -> str:
-    # Labs write pH_H2O, 'pH H2O', 'ph.h2o': case, blanks, dots and dashes do not tell properties apart.
+    # Labs write pH_H2O, 'pH H2O', 'ph.h2o': case, blanks, dots and dashes do not tell properties apart; but N
+    # is nitrogen and n is a count.
+    if len(name.strip()) == 1:
+        return name.strip()
     return re.sub(r"[\s._\-]+", "_", name.strip().lower())
+
+
+def _oxide_names(prop: Property) -> Iterator[tuple[str, str]]:
+    for oxide, (symbol, _) in OXIDES.items():
+        if prop.element == symbol:
+            suffix = prop.name.removeprefix(symbol)
+            yield oxide + suffix, oxide
+            if suffix == "_tot":
+                yield oxide, oxide

@@ -211,6 +211,10 @@ def standardise(
         factor, said = _factor(catalogue, name, unit, density)
         if said:
             notes.append(f"{column}: {said}")
+        oxide = catalogue.oxide(column)
+        if oxide:
+            factor = factor * oxide[1]
+            notes.append(f"{column}: {oxide[0]} is taken as its element (times {oxide[1]:.4g})")
         if column != name:
             notes.append(f"column {column} is read as {name}")
         if name in out:

@@ -25,6 +25,13 @@ UNIT_FACTORS: Mapping[tuple[str, str], float] = {
 #: density grams.
 PER_VOLUME = "g/dm3"
 
+#: Oxides that laboratories report: element and its mass share, from IUPAC standard atomic weights (2021).
+OXIDES: Mapping[str, tuple[str, float]] = {
+    "P2O5": ("p", 0.43642), "K2O": ("k", 0.83015), "CaO": ("ca", 0.71470), "MgO": ("mg", 0.60304),
+    "Na2O": ("na", 0.74186), "Al2O3": ("al", 0.52925), "Fe2O3": ("fe", 0.69943), "SiO2": ("si", 0.46743),
+    "MnO": ("mn", 0.77446),
+}  # fmt: skip
+
 _SPELLINGS = {
     "%": ("percent", "pct", "wt%", "w%", "% w/w", "w.pct", "g/100g", "g/100 g", "dag/kg", "mass %", "prc"),
     "g/kg": ("g kg-1", "gkg-1", "g.kg-1", "g.kg", "w.permille", "permille", "‰", "mg/g", "mg g-1"),

@@ -77,6 +77,20 @@ def test_grams_per_volume_need_the_bulk_density():
     table = pd.DataFrame({"SOC (g/dm3)": [20.0, 20.0], "bd": [1.0, 1.6]})
     with pytest.raises(BadInput, match="bulk density"):
         standardise(table[["SOC (g/dm3)"]], CATALOGUE)
+    converted, notes = standardise(table, CATALOGUE)
+    np.testing.assert_allclose(converted["soc"], [2.0, 1.25])
+    assert any("bulk density" in n for n in notes)
+
+
+def test_oxides_become_their_element_and_it_is_said():
+    table, notes = standardise(pd.DataFrame({"K2O (%)": [1.0]}), CATALOGUE)
+    np.testing.assert_allclose(table["k_tot"], [8.3015], rtol=1e-4)
+    assert any("K2O" in n for n in notes)
+
+
+def test_exchangeable_cations_by_mass_become_charges():
+    table, _ = standardise(pd.DataFrame({"ex_K": [390.983]}), CATALOGUE, {"ex_K": "mg/kg"})
+    np.testing.assert_allclose(table["k_exch"], [1.0])
 
 
 @pytest.mark.parametrize(
