@@ -1,0 +1,213 @@
+"""What a decision report is made from: plain facts that earlier steps computed, and nothing else.
+
+Belongs here: the shape of those facts, their validation, their way through JSON (a report can be drawn again
+from its JSON alone, which is how a pull request from a fork is shown without trusting anything it rendered).
+Does not belong here: the rules (``rules``), the page (``decision``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeAlias
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from soil_assets.config import Policy
+from soil_assets.errors import BadInput
+from soil_assets.reporting.numerals import finite
+
+
+def plain(value: Any) -> Any:
+    """Return ``value`` as JSON can hold it: numpy unwrapped, tuples as lists, figures not finite as None."""
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(v) for v in value]
+    if isinstance(value, np.ndarray):
+        return [plain(v) for v in value.tolist()]
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float):
+        return finite(value)
+    if value is None or isinstance(value, (str, int, bool)):
+        return value
+    return None if value is pd.NA or value is pd.NaT else str(value)
+
+
+Number: TypeAlias = Annotated[float | None, BeforeValidator(finite)]
+Numbers: TypeAlias = tuple[Number, ...]
+Facts: TypeAlias = Annotated[dict[str, Any], BeforeValidator(plain)]
+
+
+class _Facts(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Check(_Facts):
+    """One gate's outcome; ``passed`` is None where it could not be judged."""
+
+    name: str
+    passed: bool | None
+    blocking: bool = True
+    summary: str = ""
+
+
+class BandImportance(_Facts):
+    """VIP of each band of the candidate."""
+
+    positions: Numbers
+    unit: Literal["cm-1", "nm"]
+    vip: Numbers
+
+
+class TrendPoint(_Facts):
+    """The benchmark RMSE of one registered version."""
+
+    version: str
+    rmse: Number
+    low: Number = None
+    high: Number = None
+
+
+class PropertyResult(_Facts):
+    """One property: what the candidate reaches, what main reaches, and how they compare.
+
+    Parameters
+    ----------
+    name, label, unit : str
+        As in the property catalogue.
+    candidate, main : dict or None
+        ``Evaluation.to_dict()`` (with its predictions, which the plots show); None without such a model.
+    comparison : dict or None
+        ``Comparison.to_dict()``; None without a main model.
+    checks : tuple of Check
+        The gates of this property's candidate.
+    importance, trend
+        What the plots of band importance and of main's history show, where known.
+    """
+
+    name: str
+    label: str = ""
+    unit: str = ""
+    candidate: Facts | None = None
+    main: Facts | None = None
+    comparison: Facts | None = None
+    checks: tuple[Check, ...] = ()
+    importance: BandImportance | None = None
+    trend: tuple[TrendPoint, ...] = ()
+
+
+class BatchResult(_Facts):
+    """One batch and its fate.
+
+    Parameters
+    ----------
+    name : str
+        As it landed.
+    landed, accepted, quarantined : int
+        Scans; landed = accepted + quarantined.
+    drift : {"pass", "warn", "fail", "not_judged"} or None
+        None where the batch did not get as far as the drift gate.
+    reasons : tuple of str
+        Why, in words.
+    quarantine : tuple of dict
+        One a quarantined scan: sample_id, source_file, source_row, rules, found, expected, mend.
+    next_step : str
+        What happened then.
+    held : bool
+        Whether a gate keeps the batch out.
+    part_of_change : bool
+        Whether the change under review adds this batch.
+    checks : tuple of Check
+        Its gates.
+    """
+
+    name: str
+    landed: Annotated[int, Field(ge=0)]
+    accepted: Annotated[int, Field(ge=0)]
+    quarantined: Annotated[int, Field(ge=0)]
+    drift: Literal["pass", "warn", "fail", "not_judged"] | None = None
+    reasons: tuple[str, ...] = ()
+    quarantine: tuple[Facts, ...] = ()
+    next_step: str = ""
+    held: bool = False
+    part_of_change: bool = False
+    checks: tuple[Check, ...] = ()
+
+    def model_post_init(self, _: object) -> None:
+        """Refuse counts that lose a scan."""
+        if self.landed != self.accepted + self.quarantined:
+            raise ValueError(
+                f"batch {self.name!r}: {self.landed} landed is not "
+                f"{self.accepted} accepted + {self.quarantined} quarantined"
+            )
+
+
+class TrainingPart(_Facts):
+    """A source of training rows: taken or left out, and why."""
+
+    name: str
+    scans: Annotated[int, Field(ge=0)]
+    taken: bool
+    why: str = ""
+
+
+class DecisionInputs(_Facts):
+    """Everything a decision report says.
+
+    Parameters
+    ----------
+    schema_version : int
+        Rises when a field is renamed or changes its meaning, not when one with a default is added.
+    candidate, main : str
+        What they are called (a commit, ``soil-clay version 3``); main is empty when there is none.
+    properties, batches, training : tuples
+        See their classes.
+    policy : Policy
+        The thresholds that the verdict uses: main's.
+    checks : tuple of Check
+        Gates of no single property or batch (the training set's leakage check).
+    changes : tuple of str
+        What changed between main and candidate, in words.
+    versions, data_hashes, links : dict of str to str
+        Code and package versions, content hashes by data set, addresses by what they lead to.
+    reproduce : tuple of str
+        Commands that give this report again.
+    """
+
+    schema_version: Literal[1] = 1
+    candidate: str
+    main: str = ""
+    properties: tuple[PropertyResult, ...] = ()
+    batches: tuple[BatchResult, ...] = ()
+    training: tuple[TrainingPart, ...] = ()
+    policy: Policy = Policy()
+    checks: tuple[Check, ...] = ()
+    changes: tuple[str, ...] = ()
+    versions: dict[str, str] = Field(default_factory=dict)
+    data_hashes: dict[str, str] = Field(default_factory=dict)
+    links: dict[str, str] = Field(default_factory=dict)
+    reproduce: tuple[str, ...] = ()
+
+    @classmethod
+    def from_json(cls, text: str | bytes, file: str | None = None) -> DecisionInputs:
+        """Read what ``model_dump_json`` wrote, trusting nothing.
+
+        Raises
+        ------
+        BadInput
+            Naming the first key that does not fit.
+        """
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_context=False)[0]
+            raise BadInput(
+                "not the facts of a decision report",
+                file=file,
+                column=".".join(map(str, first["loc"])) or None,
+                found=repr(first["input"])[:120],
+                expected=first["msg"],
+            ) from None

@@ -1,0 +1,243 @@
+"""The order and the words of the decision report: verdict first, then figures, the rest folded away.
+
+Belongs here: which facts stand where. Does not belong here: what they are or how they are written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from soil_assets.reporting.decision_inputs import BatchResult, Check, DecisionInputs
+from soil_assets.reporting.document import (
+    Block,
+    Bullets,
+    Code,
+    CodeBlock,
+    Details,
+    Document,
+    Figures,
+    Heading,
+    Image,
+    Link,
+    Paragraph,
+    Strong,
+    Table,
+    Text,
+    Tone,
+    slug,
+)
+from soil_assets.reporting.numerals import count, percent
+from soil_assets.reporting.rules import Decision
+from soil_assets.reporting.sop import criterion
+
+_TONES: Mapping[str, Tone] = {
+    "approve": "good",
+    "request changes": "warning",
+    "reject": "bad",
+    "cannot tell": "warning",
+    "first version": "good",
+}
+_CHECK_WORDS = {True: "passed", False: "failed", None: "not judged"}
+
+
+def layout(
+    inputs: DecisionInputs,
+    decision: Decision,
+    properties: list[dict[str, Any]],
+    recommendation: str,
+    images: Mapping[str, bytes],
+) -> Document:
+    """Return the report as a document."""
+    main = inputs.main or "no model on main"
+    blocks: list[Block] = [
+        Heading(f"Soil models: {decision.verdict}", level=2),
+        Paragraph((Image("decision.svg", f"soil decision: {decision.verdict}"),)),
+        Paragraph(recommendation, tone=_TONES[decision.verdict]),
+        Paragraph(
+            f"SOP rule {decision.rule.number}: {criterion(decision.rule, inputs.policy)}. "
+            f"Next: {decision.rule.then}. Decides: {decision.rule.decides}."
+        ),
+    ]
+    if len(decision.reasons) > 1 and decision.verdict not in ("approve", "first version"):
+        blocks.append(Bullets(list(decision.reasons)))
+    if decision.cautions:
+        blocks += [Paragraph(Strong("Mind also")), Bullets(list(decision.cautions))]
+    blocks += _metrics(properties, inputs.candidate, main)
+    blocks += _plots(properties, images)
+    blocks += _batches(inputs.batches)
+    if inputs.changes:
+        blocks += [Heading("What changed", 3), Bullets(list(inputs.changes))]
+    blocks += _folded(inputs, properties, images)
+    return Document(f"Soil models: {decision.verdict}", tuple(blocks))
+
+
+def _metrics(properties: list[dict[str, Any]], candidate: str, main: str) -> list[Block]:
+    if not properties:
+        return []
+    header = ("Property", "Verdict", "RMSE", "CCC", "Bias", "RPIQ", "90 % interval holds")
+    table = []
+    for p in properties:
+        unit = f" / {p['unit']}" if p["unit"] not in ("", "index") else ""
+        name: Text = (Strong(p["label"]), f"{unit}, n = {p['n'] if p['n'] is not None else 'not known'}")
+        cells: list[Text] = [p["metrics"][key]["text"] for key in ("rmse", "ccc", "me", "rpiq")]
+        at90 = [c for c in p["coverage"] if c["level"] is not None and abs(c["level"] - 0.9) < 1e-9]
+        held = f"{at90[0]['text']}: {at90[0]['verdict']}" if at90 else "not judged"
+        table.append([name, p["outcome"], *cells, held])
+    return [
+        Heading("On the benchmark", 3),
+        Paragraph(
+            (
+                "main ",
+                Code(main),
+                " -> candidate ",
+                Code(candidate),
+                ", the same samples; difference in brackets",
+            )
+        ),
+        Table(header, table),
+    ]
+
+
+def _plots(properties: list[dict[str, Any]], images: Mapping[str, bytes]) -> list[Block]:
+    shown = []
+    for p in properties:
+        name = slug(p["name"])
+        for kind, words in (("errors", "distribution of errors"), ("observed", "predicted against observed")):
+            if f"{kind}-{name}.png" in images:
+                rmse = p["metrics"]["rmse"]["text"]
+                shown.append(Image(f"{kind}-{name}.png", f"{p['label']}: {words}; RMSE {rmse}"))
+    return [Figures(shown)] if shown else []
+
+
+def _batches(batches: tuple[BatchResult, ...]) -> list[Block]:
+    if not batches:
+        return []
+    table: list[list[Text]] = []
+    for b in batches:
+        words = (b.drift or "not judged").replace("_", " ")
+        badge = Image(f"drift-{slug(b.name)}.svg", f"drift: {words}")
+        table.append(
+            [
+                Code(b.name),
+                f"{b.landed:,}",
+                f"{b.accepted:,}",
+                f"{b.quarantined:,}",
+                badge,
+                "; ".join(b.reasons) or "-",
+                b.next_step or ("held" if b.held else "-"),
+            ]
+        )
+    header = ("Batch", "Landed", "Accepted", "Quarantined", "Drift", "Why", "What happened next")
+    return [Heading("Batches", 3), Table(header, table, frozenset({1, 2, 3}))]
+
+
+def _folded(
+    inputs: DecisionInputs, properties: list[dict[str, Any]], images: Mapping[str, bytes]
+) -> list[Block]:
+    blocks: list[Block] = [
+        Details(
+            f"Quarantine of {batch.name}: {count(len(batch.quarantine), 'scan')}",
+            [quarantine_table(batch.quarantine)],
+        )
+        for batch in inputs.batches
+        if batch.quarantine
+    ]
+    if properties:
+        blocks.append(
+            Details("Coverage, further figures, band importance", _more_figures(properties, images))
+        )
+    if inputs.training:
+        taken = sum(t.scans for t in inputs.training if t.taken)
+        left = sum(t.scans for t in inputs.training if not t.taken)
+        table = [
+            [Code(t.name), f"{t.scans:,}", "taken" if t.taken else "left out", t.why or "-"]
+            for t in inputs.training
+        ]
+        blocks.append(
+            Details(
+                f"Training set: {count(taken, 'scan')} taken, {left:,} left out",
+                [Table(("Source", "Scans", "", "Why"), table, frozenset({1}))],
+            )
+        )
+    checks = [("", c) for c in inputs.checks]
+    checks += [(p.name, c) for p in inputs.properties for c in p.checks]
+    checks += [(b.name, c) for b in inputs.batches for c in b.checks]
+    if checks:
+        blocks.append(_checks(checks))
+    blocks.append(Details("Versions, data, how to reproduce", _provenance(inputs)))
+    return blocks
+
+
+def quarantine_table(quarantined: tuple[dict[str, Any], ...]) -> Table:
+    """Return quarantined scans as a table: which, where from, what was found, what to do."""
+    header = ("Sample", "File, row", "Rules", "Found", "Expected", "Mend")
+    table: list[list[Text]] = []
+    for row in quarantined:
+        rules = row.get("rules")
+        place = ", ".join(str(row[k]) for k in ("source_file", "source_row") if row.get(k) is not None)
+        table.append(
+            [
+                Code(str(row["sample_id"])) if row.get("sample_id") is not None else "(no id)",
+                place or "-",
+                ", ".join(map(str, rules)) if isinstance(rules, list) else str(rules or "-"),
+                *(
+                    str(row[k])[:300] if row.get(k) is not None else "-"
+                    for k in ("found", "expected", "mend")
+                ),
+            ]
+        )
+    return Table(header, table)
+
+
+def _more_figures(properties: list[dict[str, Any]], images: Mapping[str, bytes]) -> list[Block]:
+    table: list[list[Text]] = []
+    for p in properties:
+        for c in p["coverage"]:
+            expected = (
+                "-" if c["low"] is None or c["high"] is None else f"{c['low']}..{c['high']} of {c['n']}"
+            )
+            table.append([p["label"], percent(c["level"]), c["text"], expected, c["verdict"]])
+    header = ("Property", "Interval", "Holds the observed value", "A right interval (99 %)", "Coverage")
+    blocks: list[Block] = [Table(header, table)] if table else [Paragraph("Coverage: not judged.")]
+    blocks.append(Table(("Property", "R2"), [[p["label"], p["metrics"]["r2"]["text"]] for p in properties]))
+    blocks.append(Paragraph("Each figure is rounded on its own; the JSON holds them in full."))
+    notes = [f"{p['label']}: {note}" for p in properties for note in p["notes"]]
+    if notes:
+        blocks.append(Bullets(notes))
+    kinds = (("vip", "band importance (VIP)"), ("trend", "benchmark RMSE over main's versions"))
+    shown = [
+        Image(f"{kind}-{slug(p['name'])}.png", f"{p['label']}: {words}")
+        for kind, words in kinds
+        for p in properties
+        if f"{kind}-{slug(p['name'])}.png" in images
+    ]
+    return [*blocks, Figures(shown)] if shown else blocks
+
+
+def _checks(checks: list[tuple[str, Check]]) -> Block:
+    failed = sum(c.passed is False for _, c in checks)
+    open_ = sum(c.passed is None for _, c in checks)
+    table = [
+        [Code(subject) if subject else "all", c.name, _CHECK_WORDS[c.passed], _weight(c), c.summary or "-"]
+        for subject, c in checks
+    ]
+    told = f"{count(len(checks), 'check')}: {failed} failed, {open_} not judged"
+    return Details(told, [Table(("Of", "Check", "Outcome", "", "In words"), table)])
+
+
+def _weight(check: Check) -> str:
+    return "blocking" if check.blocking else "warning"
+
+
+def _provenance(inputs: DecisionInputs) -> list[Block]:
+    blocks: list[Block] = []
+    facts: list[list[Text]] = [[k, Code(v)] for k, v in inputs.versions.items()]
+    facts += [[f"data: {k}", Code(v)] for k, v in inputs.data_hashes.items()]
+    if facts:
+        blocks.append(Table(("What", "Version"), facts))
+    if inputs.links:
+        blocks.append(Bullets([Link(words, url) for words, url in inputs.links.items()]))
+    if inputs.reproduce:
+        blocks += [Paragraph("To get this report again:"), CodeBlock("\n".join(inputs.reproduce), "console")]
+    return blocks or [Paragraph("Not recorded.")]

@@ -1,0 +1,248 @@
+"""The report: verdict first, figures that agree with the JSON, nothing lost, nothing injected."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from soil_assets.errors import BadInput
+from soil_assets.reporting.decision import DecisionReport, build
+from soil_assets.reporting.decision_inputs import BatchResult, Check, DecisionInputs, PropertyResult
+from soil_assets_tests.reporting.facts import evaluation, first, inputs, result
+from soil_assets_tests.reporting.test_escaping import HOSTILE, _parsed
+
+
+@cache
+def _build(facts: str) -> DecisionReport:
+    return build(DecisionInputs.from_json(facts))
+
+
+WHOLE = inputs(result("better"), result("cannot tell", "ph"), result("worse", "soc"))
+
+
+def _unescaped(text: str) -> str:
+    return re.sub(
+        r"\\([^\w\s])", r"\1", text.replace("&lt;", "<").replace("&amp;", "&").replace("&#8203;", "")
+    )
+
+
+def test_verdict_stands_first_and_the_rule_beside_it() -> None:
+    lines = [line for line in _build(WHOLE.model_dump_json()).markdown.splitlines() if line]
+    assert lines[0] == "## Soil models: reject"
+    assert lines[1] == "![soil decision: reject](decision.svg)"
+    assert lines[2].startswith("Reject: ")
+    assert lines[3].startswith("SOP rule 3: ")
+
+
+def test_metrics_read_as_promised() -> None:
+    report = build(inputs(result("better")))
+    rmse = report.data["properties"][0]["metrics"]["rmse"]
+    pattern = r"\d+\.\d\d -> \d+\.\d\d \([-+]\d+\.\d\d, 95 % CI [-+]\d+\.\d\d\.\.[-+]?\d+\.\d\d\)"
+    assert re.fullmatch(pattern, rmse["text"])
+    assert rmse["text"] in _unescaped(report.markdown)
+
+
+def test_every_figure_of_the_table_agrees_with_the_json_to_the_digit() -> None:
+    report = _build(WHOLE.model_dump_json())
+    data = json.loads(json.dumps(report.data, allow_nan=False))
+    table = [line for line in report.markdown.splitlines() if line.startswith("| **")]
+    assert len(table) == 3
+    for line, figures in zip(table, data["properties"], strict=True):
+        cells = [_unescaped(c.strip()) for c in re.split(r"(?<!\\)\|", line)[1:-1]]
+        for cell, key in zip(cells[2:6], ("rmse", "ccc", "me", "rpiq"), strict=True):
+            metric = figures["metrics"][key]
+            places = metric["decimals"]
+            shown = [
+                float(v)
+                for v in re.findall(
+                    r"(?<![\d.])[-+]?\d+(?:\.\d+)?", cell.replace("95 % CI", "").replace("..", " ")
+                )
+            ]
+            known = [
+                metric[k] for k in ("main", "candidate", "difference", "low", "high") if metric[k] is not None
+            ]
+            assert shown == [pytest.approx(round(v, places), abs=10**-places / 1e6) for v in known]
+        at90 = next(c for c in figures["coverage"] if c["level"] == 0.9)
+        assert cells[6].startswith(f"{at90['inside']} of {at90['n']} ({round(100 * at90['picp'])} %)")
+    for words in (data["recommendation"], *data["reasons"], *data["cautions"]):
+        assert words in _unescaped(report.markdown)
+
+
+def test_plot_and_badge_agree_with_the_json() -> None:
+    report = _build(WHOLE.model_dump_json())
+    assert report.data["verdict"].encode() in report.images["decision.svg"]
+    for batch in report.data["batches"]:
+        svg = report.images[f"drift-{batch['name']}.svg"].decode()
+        assert f"drift: {batch['drift'].replace('_', ' ')}" in svg
+    for figures in report.data["properties"]:
+        # The plot computes its caption from the errors themselves; both come from the same predictions.
+        rows = next(p for p in report.data["inputs"]["properties"] if p["name"] == figures["name"])[
+            "candidate"
+        ]
+        errors = [r["value"] - r["observed"] for r in rows["predictions"]]
+        rmse = math.sqrt(sum(e * e for e in errors) / len(errors))
+        assert rmse == pytest.approx(figures["metrics"]["rmse"]["candidate"], rel=1e-12)
+
+
+def test_every_image_named_is_there_and_small() -> None:
+    report = _build(WHOLE.model_dump_json())
+    named = set(re.findall(r"!\[[^\]]*\]\(([^)]*)\)", report.markdown))
+    assert named == set(report.images)
+    assert all(len(content) < 60_000 for content in report.images.values())
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+", name) for name in named)
+
+
+def test_the_report_can_be_drawn_again_from_its_json() -> None:
+    report = _build(WHOLE.model_dump_json())
+    again = build(DecisionInputs.from_json(json.dumps(report.data["inputs"])))
+    assert again.markdown == report.markdown
+    assert again.html == report.html
+    assert again.images == report.images
+    assert again.data == report.data
+
+
+def test_nothing_is_lost() -> None:
+    report = _build(WHOLE.model_dump_json())
+    for batch in WHOLE.batches:
+        row = next(line for line in report.markdown.splitlines() if line.startswith(f"| `{batch.name}`"))
+        assert f"| {batch.landed} | {batch.accepted} | {batch.quarantined} |" in row
+    with pytest.raises(ValueError, match="is not"):
+        BatchResult(name="b", landed=5, accepted=3, quarantined=1)
+
+
+def test_first_version_shows_figures_with_their_intervals() -> None:
+    report = build(inputs(first(), main=""))
+    assert report.verdict == "first version"
+    assert re.search(r"\d\.\d\d \(95 % CI \d\.\d\d\.\.\d\.\d\d\)", report.markdown)
+    assert "->" not in report.data["properties"][0]["metrics"]["rmse"]["text"]
+
+
+def test_a_gate_that_failed_before_training_is_reported() -> None:
+    failed = Check(name="schema", passed=False, summary="no clay column")
+    report = build(inputs(PropertyResult(name="clay"), checks=(failed,)))
+    assert report.verdict == "request changes"
+    assert "schema failed: no clay column" in report.markdown
+    assert "not judged" in report.markdown
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), None, "n/a"])
+def test_a_missing_metric_reads_not_judged(value: Any) -> None:
+    broken = evaluation()
+    broken["metrics"]["rmse"] = value
+    broken["coverage"][1]["picp"] = value
+    report = build(inputs(result(candidate=broken, comparison=None)))
+    json.dumps(report.data, allow_nan=False)
+    assert report.verdict == "cannot tell"
+    line = next(line for line in report.markdown.splitlines() if line.startswith("| **Clay**"))
+    assert line.count("not judged") >= 3
+    assert "nan" not in report.markdown.lower()
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_text_stays_text(text: str) -> None:
+    bare = evaluation() | {"predictions": []}
+
+    def facts(words: str) -> DecisionInputs:
+        batch = BatchResult(
+            name=words,
+            landed=1,
+            accepted=0,
+            quarantined=1,
+            reasons=(words,),
+            next_step=words,
+            quarantine=(
+                {"sample_id": words, "source_file": words, "rules": [words], "found": words, "mend": words},
+            ),
+        )
+        check = Check(name=words, passed=False, summary=words)
+        return inputs(
+            result(
+                "better",
+                words,
+                label=words,
+                unit=words,
+                checks=(check,),
+                candidate=bare,
+                importance=None,
+                trend=(),
+            ),
+            candidate=words,
+            main=words,
+            batches=(batch,),
+            changes=(words,),
+            versions={words: words},
+            links={words: words},
+            reproduce=(words,),
+        )
+
+    report, plain_report = build(facts(text)), build(facts("harmless"))
+    # A link's address and the report's own pictures are the only markup that may differ.
+    assert _parsed(report.html).tags.count("script") == 0
+    assert [t for t in _parsed(report.html).tags if t != "a"] == [
+        t for t in _parsed(plain_report.html).tags if t != "a"
+    ]
+    outside = re.sub(r"(?ms)^(`{3,})[^\n]*\n.*?^\1$", "", report.markdown)
+    outside = re.sub(r"(`+).+?\1", "", outside)
+    assert not re.search(r"<(?!/?(span|details|summary)>|https://[^>]*>)", outside)
+    assert not re.search(r"@\w", outside)
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+", name) for name in report.images)
+
+
+def test_a_huge_report_fits_a_comment_with_its_verdict() -> None:
+    rows = tuple({"sample_id": f"s{i}", "rules": ["range"], "found": "x" * 200} for i in range(5000))
+    batches = tuple(
+        BatchResult(name=f"b{i}", landed=5000, accepted=0, quarantined=5000, quarantine=rows)
+        for i in range(20)
+    )
+    report = build(inputs(result("better", importance=None, trend=()), batches=batches))
+    assert len(report.markdown) < 65_536
+    assert report.markdown.startswith("## Soil models: approve")
+    assert "Shortened" in report.markdown
+    assert "s4999" in report.html
+
+
+@pytest.mark.parametrize(
+    ("text", "column"),
+    [
+        ("{", None),
+        ("[]", None),
+        ("{}", "candidate"),
+        ('{"candidate": "c", "schema_version": 2}', "schema_version"),
+        ('{"candidate": "c", "surprise": 1}', "surprise"),
+        (
+            '{"candidate": "c", "batches": [{"name": "b", "landed": 3, "accepted": 3, "quarantined": 1}]}',
+            "batches.0",
+        ),
+    ],
+)
+def test_a_malformed_artifact_is_refused_by_its_key(text: str, column: str | None) -> None:
+    with pytest.raises(BadInput) as refused:
+        DecisionInputs.from_json(text, file="report.json")
+    assert refused.value.file == "report.json"
+    assert refused.value.column == column
+
+
+def test_report_agrees_with_what_modeling_gives(tmp_path: Path) -> None:
+    pytest.importorskip("soil_assets.modeling.comparison")
+    import numpy as np
+
+    from soil_assets.modeling.comparison import compare
+
+    rng = np.random.default_rng(5)
+    observed = rng.uniform(5, 40, 60)
+    main, candidate = observed + rng.normal(0, 3, 60), observed + rng.normal(0, 1, 60)
+    compared = compare(observed, main, candidate, n_boot=400)
+    report = build(
+        inputs(result(comparison=compared.to_dict(), main=None, candidate={"metrics": compared.candidate}))
+    )
+    assert compared.verdict == "better"
+    assert report.verdict == "approve"
+    metric = report.data["properties"][0]["metrics"]["rmse"]
+    assert metric["main"] == compared.main["rmse"]  # type: ignore[index]
+    assert (metric["difference"], metric["low"], metric["high"]) == compared.rmse_difference
