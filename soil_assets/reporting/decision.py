@@ -20,6 +20,7 @@ from soil_assets.reporting.document import Document, slug
 from soil_assets.reporting.html import render as render_html
 from soil_assets.reporting.markdown import GITHUB_CAP
 from soil_assets.reporting.markdown import render as render_markdown
+from soil_assets.reporting.policy_diff import policy_differences
 from soil_assets.reporting.rules import Decision, Verdict, decide
 
 
@@ -86,6 +87,8 @@ def build(inputs: DecisionInputs) -> DecisionReport:
         Degrades by saying ``not judged`` where a fact is missing; never raises for a missing fact.
     """
     decision = decide(inputs)
+    by_its_own = inputs.as_proposed()
+    proposed = None if by_its_own is None else decide(by_its_own)
     properties = [property_figures(result, inputs.policy.model) for result in inputs.properties]
     recommendation = _recommendation(decision, properties)
     rule = f"SOP rule {decision.rule.number}: {decision.rule.verdict}"
@@ -96,6 +99,7 @@ def build(inputs: DecisionInputs) -> DecisionReport:
         "blocks": decision.blocks,
         "recommendation": recommendation,
         "rule": {"number": decision.rule.number, "verdict": decision.rule.verdict},
+        "proposal": _proposal(inputs, proposed),
         "reasons": list(decision.reasons),
         "cautions": list(decision.cautions),
         "properties": properties,
@@ -113,7 +117,7 @@ def build(inputs: DecisionInputs) -> DecisionReport:
         "images": sorted(images),
         "inputs": plain(inputs.model_dump(mode="json")),
     }
-    document = layout(inputs, decision, properties, recommendation, images)
+    document = layout(inputs, decision, properties, recommendation, images, proposed)
     return DecisionReport(
         verdict=decision.verdict,
         blocks=decision.blocks,
@@ -123,6 +127,19 @@ def build(inputs: DecisionInputs) -> DecisionReport:
         images=images,
         data=data,
     )
+
+
+def _proposal(inputs: DecisionInputs, proposed: Decision | None) -> dict[str, Any] | None:
+    if inputs.proposal is None or proposed is None:
+        return None
+    differences = policy_differences(inputs.policy, inputs.proposal.policy)
+    return {
+        "verdict": proposed.verdict,
+        "rule": proposed.rule.number,
+        "reasons": list(proposed.reasons),
+        "differences": [{**vars(d)} for d in differences],
+        "benchmark": list(inputs.proposal.benchmark),
+    }
 
 
 def _recommendation(decision: Decision, properties: list[dict[str, Any]]) -> str:

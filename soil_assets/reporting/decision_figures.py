@@ -13,7 +13,7 @@ from typing import Any
 from soil_assets.config import ModelPolicy
 from soil_assets.reporting.decision_inputs import PropertyResult
 from soil_assets.reporting.numerals import NOT_JUDGED, decimals_for, finite, fixed, percent, span
-from soil_assets.reporting.rules import outcome
+from soil_assets.reporting.outcome import outcome
 
 #: Key of a measure, how the report calls it, and its decimals (None: from the size of the RMSE).
 _METRICS: tuple[tuple[str, str, int | None], ...] = (

@@ -154,6 +154,28 @@ class TrainingPart(_Facts):
     why: str = ""
 
 
+class Proposal(_Facts):
+    """What a change would do to its own judge: shown beside the verdict, never applied.
+
+    Parameters
+    ----------
+    policy : Policy
+        The change's own policy.
+    benchmark : tuple of str
+        Changes of benchmark definitions and checksums, in words.
+    properties : dict of str to dict
+        By property what differs under the proposal: ``comparison``, ``candidate``, ``main``, each as in
+        :class:`PropertyResult`. A property that is not here keeps its figures, but a comparison that main's
+        policy made is not judged under another margin or confidence.
+    """
+
+    policy: Policy
+    benchmark: tuple[str, ...] = ()
+    properties: dict[str, dict[Literal["comparison", "candidate", "main"], Facts]] = Field(
+        default_factory=dict
+    )
+
+
 class DecisionInputs(_Facts):
     """Everything a decision report says.
 
@@ -167,6 +189,8 @@ class DecisionInputs(_Facts):
         See their classes.
     policy : Policy
         The thresholds that the verdict uses: main's.
+    proposal : Proposal or None
+        What the change would do to policy and benchmark, where it touches them.
     checks : tuple of Check
         Gates of no single property or batch (the training set's leakage check).
     changes : tuple of str
@@ -184,12 +208,25 @@ class DecisionInputs(_Facts):
     batches: tuple[BatchResult, ...] = ()
     training: tuple[TrainingPart, ...] = ()
     policy: Policy = Policy()
+    proposal: Proposal | None = None
     checks: tuple[Check, ...] = ()
     changes: tuple[str, ...] = ()
     versions: dict[str, str] = Field(default_factory=dict)
     data_hashes: dict[str, str] = Field(default_factory=dict)
     links: dict[str, str] = Field(default_factory=dict)
     reproduce: tuple[str, ...] = ()
+
+    def as_proposed(self) -> DecisionInputs | None:
+        """Return the facts as the change's own policy would have them judged, or None without a proposal."""
+        if self.proposal is None:
+            return None
+        properties = tuple(
+            p.model_copy(update={str(k): v for k, v in self.proposal.properties.get(p.name, {}).items()})
+            for p in self.properties
+        )
+        return self.model_copy(
+            update={"policy": self.proposal.policy, "properties": properties, "proposal": None}
+        )
 
     @classmethod
     def from_json(cls, text: str | bytes, file: str | None = None) -> DecisionInputs:

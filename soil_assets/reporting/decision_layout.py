@@ -28,6 +28,7 @@ from soil_assets.reporting.document import (
     slug,
 )
 from soil_assets.reporting.numerals import count, percent
+from soil_assets.reporting.policy_diff import as_diff, policy_differences
 from soil_assets.reporting.rules import Decision
 from soil_assets.reporting.sop import criterion
 
@@ -47,13 +48,15 @@ def layout(
     properties: list[dict[str, Any]],
     recommendation: str,
     images: Mapping[str, bytes],
+    proposed: Decision | None = None,
 ) -> Document:
-    """Return the report as a document."""
+    """Return the report as a document; ``proposed`` is the decision by the change's own policy."""
     main = inputs.main or "no model on main"
     blocks: list[Block] = [
         Heading(f"Soil models: {decision.verdict}", level=2),
         Paragraph((Image("decision.svg", f"soil decision: {decision.verdict}"),)),
         Paragraph(recommendation, tone=_TONES[decision.verdict]),
+        *_own_judge(inputs, decision, proposed),
         Paragraph(
             f"SOP rule {decision.rule.number}: {criterion(decision.rule, inputs.policy)}. "
             f"Next: {decision.rule.then}. Decides: {decision.rule.decides}."
@@ -70,6 +73,28 @@ def layout(
         blocks += [Heading("What changed", 3), Bullets(list(inputs.changes))]
     blocks += _folded(inputs, properties, images)
     return Document(f"Soil models: {decision.verdict}", tuple(blocks))
+
+
+def _own_judge(inputs: DecisionInputs, decision: Decision, proposed: Decision | None) -> list[Block]:
+    if inputs.proposal is None or proposed is None:
+        return []
+    differences = policy_differences(inputs.policy, inputs.proposal.policy)
+    if not differences and not inputs.proposal.benchmark:
+        return []
+    loosens = any(d.direction == "looser" for d in differences)
+    what = "loosens" if loosens else "changes"
+    blocks: list[Block] = [
+        Paragraph(
+            f"This change {what} its own judge. By main's rules: {decision.verdict}. By its own: "
+            f"{proposed.verdict} (rule {proposed.rule.number}). Main's rules count.",
+            tone="warning",
+        )
+    ]
+    if differences:
+        blocks.append(CodeBlock(as_diff(differences), "diff"))
+    if inputs.proposal.benchmark:
+        blocks.append(Bullets(list(inputs.proposal.benchmark)))
+    return blocks
 
 
 def _metrics(properties: list[dict[str, Any]], candidate: str, main: str) -> list[Block]:

@@ -1,59 +1,29 @@
 """The pictures of the reports: small PNGs, the same bytes for the same data, readable without colour vision.
 
 Belongs here: drawing. Does not belong here: statistics beyond what a picture itself needs, drift pictures
-(``drift_plots``). Colours are the Okabe-Ito palette (Okabe & Ito 2008, Color Universal Design); candidate and
-main differ in lightness and filling too. Figures are drawn on the Agg canvas, never through pyplot.
+(``drift_plots``), the canvas (``canvas``). Candidate and main differ in lightness and filling, not in hue
+alone.
 """
 
 from __future__ import annotations
 
-import io
-import threading
-import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from soil_assets.reporting.escaping import visible
+from soil_assets.reporting.canvas import BLUE, GREY, INK, ORANGE, cut, in_unit, nothing, png, wavelength_axis
 from soil_assets.reporting.numerals import decimals_for, fixed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
     from soil_assets.spectra.axis import Axis
     from soil_assets.spectra.batch import SpectralBatch
 
-BLUE, ORANGE, GREEN, GREY, INK = "#0072B2", "#D55E00", "#009E73", "#8c959e", "#1c2126"
-#: 780 x 450 pixels: letters stay about 10 pixels high when a phone shows the picture 360 pixels wide.
-_SIZE, _DPI = (5.2, 3.0), 150
-_STYLE: Any = {
-    "font.family": "DejaVu Sans",
-    "font.size": 10.5,
-    "axes.titlesize": 11,
-    "axes.labelsize": 10.5,
-    "axes.edgecolor": "#5a6672",
-    "axes.labelcolor": INK,
-    "text.color": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlelocation": "left",
-    "legend.frameon": False,
-    "legend.fontsize": 9.5,
-    "axes.grid": True,
-    "grid.color": "#e3e8ec",
-    "grid.linewidth": 0.7,
-    "axes.axisbelow": True,
-    # Names come from files: a dollar sign in one is a dollar sign, never mathematics.
-    "text.parse_math": False,
-}
 _LINES = 6
-_DRAWING = threading.Lock()
 _DOTS = 400
 
 FloatArray = npt.NDArray[np.float64]
@@ -88,15 +58,12 @@ def spectra(batch: SpectralBatch, title: str, reference: SpectralBatch | None = 
             if ax.get_legend_handles_labels()[0]:
                 ax.legend(loc="best")
         else:
-            _nothing(ax, "no scans")
-        # Wavenumbers are read from high to low in infrared spectroscopy.
-        if batch.axis.unit == "cm-1":
-            ax.invert_xaxis()
-        ax.set_xlabel("wavenumber / cm⁻¹" if batch.axis.unit == "cm-1" else "wavelength / nm")
+            nothing(ax, "no scans")
+        wavelength_axis(ax, batch.axis.unit)
         ax.set_ylabel(batch.quantity + (" / %" if batch.scale == "percent" else ""))
-        ax.set_title(_cut(title))
+        ax.set_title(cut(title))
 
-    return _png(draw)
+    return png(draw)
 
 
 def error_distribution(errors: Mapping[str, npt.ArrayLike], unit: str, title: str = "Error") -> bytes:
@@ -110,7 +77,7 @@ def error_distribution(errors: Mapping[str, npt.ArrayLike], unit: str, title: st
         kept = {name: _finite(values) for name, values in errors.items()}
         everything = np.concatenate([*kept.values(), np.empty(0)])
         if everything.size == 0:
-            return _nothing(ax, "no errors to show")
+            return nothing(ax, "no errors to show")
         low, high = float(min(everything.min(), 0.0)), float(max(everything.max(), 0.0))
         pad = 0.08 * ((high - low) or 1.0)
         grid = np.linspace(low - pad, high + pad, 400)
@@ -134,10 +101,10 @@ def error_distribution(errors: Mapping[str, npt.ArrayLike], unit: str, title: st
         ax.set_ylim(-0.3, len(ticks) - 0.1)
         ax.set_xlim(grid[0], grid[-1])
         ax.grid(visible=False, axis="y")
-        ax.set_xlabel(f"predicted - observed{_in(unit)}")
-        ax.set_title(_cut(title))
+        ax.set_xlabel(f"predicted - observed{in_unit(unit)}")
+        ax.set_title(cut(title))
 
-    return _png(draw)
+    return png(draw)
 
 
 def predicted_against_observed(predictions: pd.DataFrame, unit: str, title: str = "") -> bytes:
@@ -155,7 +122,7 @@ def predicted_against_observed(predictions: pd.DataFrame, unit: str, title: str 
         observed, value = (np.asarray(predictions[c], dtype=np.float64) for c in ("observed", "value"))
         keep = np.isfinite(observed) & np.isfinite(value)
         if not keep.any():
-            return _nothing(ax, "no predictions to show")
+            return nothing(ax, "no predictions to show")
         observed, value = observed[keep], value[keep]
         shown = [observed, value]
         if {"lower_90", "upper_90"} <= set(predictions.columns):
@@ -182,11 +149,11 @@ def predicted_against_observed(predictions: pd.DataFrame, unit: str, title: str 
         low, high = min(float(a.min()) for a in shown), max(float(a.max()) for a in shown)
         pad = 0.05 * ((high - low) or abs(high) or 1.0)
         ax.plot([low - pad, high + pad], [low - pad, high + pad], color=INK, linewidth=0.9)
-        ax.set_xlabel(f"observed{_in(unit)}")
-        ax.set_ylabel(f"predicted{_in(unit)}")
-        ax.set_title(_cut(title) or f"n = {observed.size}")
+        ax.set_xlabel(f"observed{in_unit(unit)}")
+        ax.set_ylabel(f"predicted{in_unit(unit)}")
+        ax.set_title(cut(title) or f"n = {observed.size}")
 
-    return _png(draw, height=4.0)
+    return png(draw, height=4.0)
 
 
 def metric_trend(
@@ -204,18 +171,18 @@ def metric_trend(
     def draw(ax: Axes) -> None:
         figures = _optional(values)
         if not np.isfinite(figures).any():
-            return _nothing(ax, "no figures to show")
+            return nothing(ax, "no figures to show")
         x = np.arange(len(versions))
         if low is not None and high is not None:
             ax.vlines(x, _optional(low), _optional(high), color=BLUE, linewidth=2, alpha=0.45)
         ax.plot(x, figures, "-o", color=BLUE, markersize=4.5)
         labelled = np.unique(np.linspace(0, len(x) - 1, min(8, len(x))).astype(int))
-        ax.set_xticks(labelled, [_cut(versions[i], 10) for i in labelled])
+        ax.set_xticks(labelled, [cut(versions[i], 10) for i in labelled])
         ax.set_xlim(-0.5, len(x) - 0.5)
-        ax.set_ylabel(f"{name}{_in(unit)}")
-        ax.set_title(_cut(title))
+        ax.set_ylabel(f"{name}{in_unit(unit)}")
+        ax.set_title(cut(title))
 
-    return _png(draw)
+    return png(draw)
 
 
 def vip(axis: Axis, values: npt.ArrayLike, title: str = "Band importance (VIP)") -> bytes:
@@ -232,40 +199,11 @@ def vip(axis: Axis, values: npt.ArrayLike, title: str = "Band importance (VIP)")
             axis.values, 1.0, importance, where=importance > 1, color=BLUE, alpha=0.3, linewidth=0
         )
         ax.axhline(1.0, color=INK, linewidth=0.9, linestyle="--")
-        if axis.unit == "cm-1":
-            ax.invert_xaxis()
-        ax.set_xlabel("wavenumber / cm⁻¹" if axis.unit == "cm-1" else "wavelength / nm")
+        wavelength_axis(ax, axis.unit)
         ax.set_ylabel("VIP")
-        ax.set_title(_cut(title))
+        ax.set_title(cut(title))
 
-    return _png(draw)
-
-
-def _png(draw: Any, height: float = _SIZE[1]) -> bytes:
-    from matplotlib import rc_context
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    # rc_context and catch_warnings swap global settings for a moment: one thread at a time.
-    with _DRAWING, rc_context(_STYLE), warnings.catch_warnings():
-        # A letter that the font lacks is drawn as a box; the words beside the picture hold it.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
-        figure = Figure(figsize=(_SIZE[0], height), dpi=_DPI, layout="constrained")
-        FigureCanvasAgg(figure)
-        draw(figure.add_subplot())
-        return _encode(figure)
-
-
-def _encode(figure: Figure) -> bytes:
-    from PIL import Image
-
-    raw = io.BytesIO()
-    figure.savefig(raw, format="png", metadata={"Software": None})
-    # 64 colours are plenty for lines and bands and make the file a third as large.
-    out = io.BytesIO()
-    with Image.open(raw) as image:
-        image.convert("RGB").quantize(64, dither=Image.Dither.NONE).save(out, format="PNG", optimize=True)
-    return out.getvalue()
+    return png(draw)
 
 
 def _band(ax: Axes, batch: SpectralBatch, colour: str, label: str, alpha: float, *, line: bool) -> None:
@@ -324,18 +262,3 @@ def _finite(values: npt.ArrayLike) -> FloatArray:
 
 def _optional(values: Sequence[float | None]) -> FloatArray:
     return np.asarray([np.nan if v is None else v for v in values], dtype=np.float64)
-
-
-def _nothing(ax: Axes, words: str) -> None:
-    ax.text(0.5, 0.5, words, ha="center", va="center", transform=ax.transAxes, color="#5a6672")
-    ax.set_xticks([])
-    ax.set_yticks([])
-    ax.grid(visible=False)
-
-
-def _in(unit: str) -> str:
-    return f" / {unit}" if unit and unit != "index" else ""
-
-
-def _cut(text: str, limit: int = 60) -> str:
-    return visible(text, limit)
