@@ -1,0 +1,369 @@
+"""Permutation tests on a pool of reference and batch rows, judged together at one family-wise error rate.
+
+Belongs here: drawing relabellings, test statistics under every relabelling, and their combination.
+Does not belong here: what the rows are (``features``, ``pool``) and what a result means (``compare``).
+
+Every statistic is a function of the pooled rows and of which of them are called 'the batch'. When batch and
+reference come from one population, the true labelling is one of many equally likely ones, so the rank of its
+statistic is uniform at every batch size, whatever the distribution (Lehmann & Romano 2005, ch. 15). The
+largest score over all tests is ranked in the same way, which holds the family-wise rate while using how the
+tests depend on each other (Westfall & Young 1993); Holm's correction would hold it too and detect less.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from math import comb
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.intp]
+
+#: Elements of the largest temporary array.
+_BLOCK = 4_000_000
+_TINY = 1e-300
+#: Share of the error rate that a family of tests gets, relative to the others. The two that see every kind of
+#: change get more than those that see one.
+WEIGHTS: Mapping[str, float] = {"spectra": 2.0, "outliers": 2.0}
+
+
+@dataclass(frozen=True, eq=False)
+class Labellings:
+    """The true labelling of a pool and random ones.
+
+    Parameters
+    ----------
+    rows : ndarray of int, shape (1 + n_permutations, n_largest)
+        Row numbers called 'the batch'; the first labelling is the true one. Shorter ones are padded with -1.
+    pool : int
+        Number of rows in the pool.
+    smallest_p : float
+        Smallest p-value that the number of distinct labellings allows.
+    """
+
+    rows: IntArray
+    pool: int
+    smallest_p: float
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def sizes(self) -> IntArray:
+        """Rows called 'the batch' in each labelling, shape (1 + n_permutations,)."""
+        return np.asarray((self.rows >= 0).sum(axis=1), dtype=np.intp)
+
+    @property
+    def even(self) -> bool:
+        """Whether all labellings have the same size."""
+        return bool((self.rows >= 0).all())
+
+
+@dataclass(frozen=True, eq=False)
+class Tested:
+    """One test under every labelling.
+
+    Parameters
+    ----------
+    family, name : str
+        What was tested.
+    statistic : ndarray, shape (1 + n_permutations,)
+        In its own unit, first the observed one.
+    score : ndarray, shape (1 + n_permutations,)
+        About -log10 of the p-value: a rising function of the statistic that makes tests comparable.
+    effect : float
+        Size of the observed difference, 0 for none.
+    statistic_at : callable
+        Smallest statistic that reaches a given score: the threshold at this batch size.
+    """
+
+    family: str
+    name: str
+    statistic: FloatArray
+    score: FloatArray
+    effect: float
+    statistic_at: Callable[[float], float]
+
+    @property
+    def p_value(self) -> float:
+        """Permutation p-value of this test alone."""
+        return rank_p(self.score)
+
+
+@lru_cache(maxsize=8)
+def even_labellings(pool: int, batch: int, permutations: int, seed: int) -> Labellings:
+    """Draw labellings of single rows; the batch's rows are the last ``batch`` rows of the pool."""
+    generator = np.random.default_rng([seed, pool, batch])
+    rows = np.empty((permutations + 1, batch), dtype=np.intp)
+    rows[0] = np.arange(pool - batch, pool)
+    step = max(1, _BLOCK // pool)
+    for start in range(1, permutations + 1, step):
+        stop = min(start + step, permutations + 1)
+        keys = generator.random((stop - start, pool), dtype=np.float32)
+        rows[start:stop] = np.argpartition(keys, batch - 1, axis=1)[:, :batch]
+    rows.setflags(write=False)
+    return Labellings(rows, pool, _smallest_p(pool, batch, permutations))
+
+
+def grouped_labellings(groups: IntArray, batch: int, permutations: int, seed: int) -> Labellings:
+    """Draw labellings of whole groups, so that a batch is compared with the spread between groups.
+
+    Parameters
+    ----------
+    groups : ndarray of int, shape (n_pool,)
+        Group of every row; groups of the batch (the last ``batch`` rows) are not those of the reference.
+    batch, permutations, seed : int
+        As for :func:`even_labellings`.
+    """
+    codes, inverse = np.unique(groups, return_inverse=True)
+    chosen = np.unique(inverse[-batch:])
+    if codes.size == groups.size:
+        return even_labellings(groups.size, batch, permutations, seed)
+    members = [np.flatnonzero(inverse == g) for g in range(codes.size)]
+    generator = np.random.default_rng([seed, groups.size, batch, codes.size])
+    drawn = [np.arange(groups.size - batch, groups.size)]
+    for _ in range(permutations):
+        picked = generator.choice(codes.size, chosen.size, replace=False)
+        drawn.append(np.concatenate([members[g] for g in picked]))
+    rows = np.full((permutations + 1, max(map(len, drawn))), -1, dtype=np.intp)
+    for i, labelled in enumerate(drawn):
+        rows[i, : len(labelled)] = labelled
+    return Labellings(rows, groups.size, _smallest_p(codes.size, chosen.size, permutations))
+
+
+def _smallest_p(units: int, batch: int, permutations: int) -> float:
+    return max(1.0 / (permutations + 1), 1.0 / comb(units, batch))
+
+
+def rank_p(score: FloatArray) -> float:
+    """Share of labellings that score at least as high as the observed one, itself included."""
+    return float(np.mean(score >= score[0]))
+
+
+def ranks(values: FloatArray) -> FloatArray:
+    """Mid-ranks 1..n of every column, shape (n_columns, n_rows)."""
+    from scipy.stats import rankdata
+
+    return np.ascontiguousarray(rankdata(values, axis=0).T)
+
+
+def kolmogorov_smirnov(
+    family: str, names: Sequence[str], values: FloatArray, labels: Labellings
+) -> list[Tested]:
+    """Two-sample Kolmogorov-Smirnov test of every column of ``values``, shape (n_pool, n_columns).
+
+    The statistic is D, the effect too. Scores use the asymptotic distribution with Stephens' (1970)
+    correction. Tied values are handled conservatively to first order by their mid-ranks and exactly by the
+    permutations.
+    """
+    if not len(names):
+        return []
+    from scipy.special import kolmogi, kolmogorov
+
+    distances = _ks_distances(ranks(values).astype(np.float32), labels)
+    size = labels.sizes.astype(np.float64)
+    root = np.sqrt(size * (labels.pool - size) / labels.pool)
+    factor = root + 0.12 + 0.11 / root
+    tested = []
+    for name, distance in zip(names, distances, strict=True):
+        score = -np.log10(np.maximum(kolmogorov(factor * distance), _TINY))
+
+        def statistic_at(wanted: float) -> float:
+            return float(min(kolmogi(10.0**-wanted) / factor[0], 1.0))
+
+        tested.append(Tested(family, name, distance, score, float(distance[0]), statistic_at))
+    return tested
+
+
+def _ks_distances(ranked: npt.NDArray[np.float32], labels: Labellings) -> FloatArray:
+    """Return D of shape (n_columns, n_labellings) from ranks of shape (n_columns, n_pool)."""
+    size = labels.sizes.astype(np.float32)[:, None]
+    rest = np.float32(labels.pool) - size
+    position = np.arange(1, labels.rows.shape[1] + 1, dtype=np.float32)
+    out = np.empty((ranked.shape[0], len(labels)))
+    step = max(1, _BLOCK // labels.rows.size)
+    for start in range(0, ranked.shape[0], step):
+        part = ranked[start : start + step]
+        taken = part[:, labels.rows]
+        if not labels.even:
+            taken[:, labels.rows < 0] = np.inf
+        taken.sort(axis=2)
+        # The i-th smallest batch rank r has i batch rows and r - i reference rows at or below it.
+        below = np.clip((taken - position) / rest, 0.0, 1.0)
+        above = np.maximum(position / size - below, below - (position - 1) / size)
+        if not labels.even:
+            above[:, position[None, :] > size] = 0.0
+        out[start : start + step] = above.max(axis=2)
+    return out
+
+
+def far_out(family: str, names: Sequence[str], distances: FloatArray, labels: Labellings) -> list[Tested]:
+    """Test every column of ``distances``, shape (n_pool, n_columns), for rows that are too far out.
+
+    A few outliers in a batch hardly move a mean or a Kolmogorov-Smirnov distance. The statistic is the
+    batch's mean of max(0, log(distance / upper quartile of the pool)): rows inside count nothing, rows far
+    out count by how far, and one absurd row does not drown the others. The effect is it less the pool's mean.
+    Scores use a gamma distribution with the exact permutation mean and variance.
+    """
+    from scipy.special import gammaincc, gammainccinv
+
+    tested = []
+    size = labels.sizes.astype(np.float64)
+    for name, column in zip(names, distances.T, strict=True):
+        logs = np.log(np.maximum(column, _TINY))
+        excess = np.maximum(logs - np.quantile(logs, 0.75), 0.0)
+        mean = _batch_sums(excess, labels) / size
+        middle = max(float(excess.mean()), _TINY)
+        variance = excess.var() / size * (labels.pool - size) / max(labels.pool - 1, 1)
+        shape = middle**2 / np.maximum(variance, 1e-12 * middle**2)
+        score = -np.log10(np.maximum(gammaincc(shape, shape * mean / middle), _TINY))
+
+        def statistic_at(wanted: float, shape: float = float(shape[0]), middle: float = middle) -> float:
+            return float(gammainccinv(shape, 10.0**-wanted) * middle / shape)
+
+        tested.append(Tested(family, name, mean, score, float(mean[0] - middle), statistic_at))
+    return tested
+
+
+def energy(family: str, name: str, points: FloatArray, labels: Labellings) -> Tested:
+    """Energy distance (Szekely & Rizzo 2004) between batch and rest for ``points`` of shape (n_pool, n_dims).
+
+    The statistic is 2 E|x-y| - E|x-x'| - E|y-y'|; the effect is it over 2 E|x-y|, between 0 and 1.
+    """
+    from scipy.spatial.distance import pdist, squareform
+
+    distances = squareform(pdist(points)).astype(np.float32)
+    inner = _within(distances, labels)
+    row_sums = distances.sum(axis=1, dtype=np.float64)
+    sums = _batch_sums(row_sums, labels)
+    size = labels.sizes.astype(np.float64)
+    rest = labels.pool - size
+    between = sums - inner
+    outer = row_sums.sum() - 2 * sums + inner
+    mean_between = 2 * between / (size * rest)
+    statistic = mean_between - inner / size**2 - outer / rest**2
+    score, statistic_at = _tail_scores(statistic)
+    return Tested(
+        family, name, statistic, score, float(statistic[0] / max(mean_between[0], _TINY)), statistic_at
+    )
+
+
+def _within(distances: npt.NDArray[np.float32], labels: Labellings) -> FloatArray:
+    """Sum of all distances inside each labelling's batch."""
+    pool, largest = labels.pool, labels.rows.shape[1]
+    out = np.empty(len(labels))
+    if largest**2 * 40 < pool**2:  # gathering n x n entries beats a product with the whole matrix
+        step = max(1, _BLOCK // largest**2)
+        for start in range(0, len(labels), step):
+            rows = labels.rows[start : start + step]
+            block = distances[rows[:, :, None], rows[:, None, :]]
+            if not labels.even:
+                block *= (rows >= 0)[:, :, None] & (rows >= 0)[:, None, :]
+            out[start : start + step] = block.sum(axis=(1, 2))
+        return out
+    step = max(1, _BLOCK // pool)
+    for start in range(0, len(labels), step):
+        member = _membership(labels.rows[start : start + step], pool)
+        out[start : start + step] = np.einsum("ij,ij->j", distances @ member, member)
+    return out
+
+
+def _membership(rows: IntArray, pool: int) -> npt.NDArray[np.float32]:
+    member = np.zeros((pool + 1, rows.shape[0]), dtype=np.float32)
+    member[rows.T, np.arange(rows.shape[0])] = 1.0  # padding (-1) falls into the last row
+    return member[:-1]
+
+
+def _batch_sums(values: FloatArray, labels: Labellings) -> FloatArray:
+    return np.asarray(np.append(values, 0.0)[labels.rows].sum(axis=1))
+
+
+def chi_squared(family: str, name: str, codes: IntArray, labels: Labellings) -> Tested:
+    """Chi-squared test of a category (``codes`` 0..k-1, shape (n_pool,)), its p-value by permutation.
+
+    The statistic is Pearson's; the effect is Cramer's V.
+    """
+    from scipy.special import chdtrc, chdtri
+
+    levels = int(codes.max()) + 1
+    size = labels.sizes.astype(np.float64)[:, None]
+    totals = np.bincount(codes, minlength=levels).astype(np.float64)
+    counts = np.stack(
+        [_batch_sums((codes == level).astype(float), labels) for level in range(levels)], axis=1
+    )
+    expected = size * totals / labels.pool
+    statistic = np.asarray(
+        ((counts - expected) ** 2 / np.maximum(expected * (1 - size / labels.pool), _TINY)).sum(axis=1)
+    )
+    freedom = max(levels - 1, 1)
+    score = -np.log10(np.maximum(chdtrc(freedom, statistic), _TINY))
+    effect = float(np.sqrt(statistic[0] / labels.pool))
+
+    def statistic_at(wanted: float) -> float:
+        return float(chdtri(freedom, 10.0**-wanted))
+
+    return Tested(family, name, statistic, score, effect, statistic_at)
+
+
+def _tail_scores(statistic: FloatArray) -> tuple[FloatArray, Callable[[float], float]]:
+    """Scores of a statistic without a known distribution: an exponential tail beyond its 90th percentile.
+
+    Quantiles decide, so that one extreme value (the observed one, when there is drift) does not bend the
+    scale.
+    """
+    start = float(np.quantile(statistic, 0.90))
+    beyond = statistic[statistic > start] - start
+    rate = float(np.log(2) / max(np.median(beyond), _TINY)) if beyond.size else 1.0
+    above = np.maximum(statistic - start, 0.0)
+    order = np.searchsorted(np.sort(statistic), statistic, side="left")
+    body = -np.log10(np.maximum(1.0 - order / statistic.size, 0.1))
+    score = np.where(above > 0, 1.0 + rate * above / np.log(10), body)
+
+    def statistic_at(wanted: float) -> float:
+        return start + max(wanted - 1.0, 0.0) * float(np.log(10)) / rate
+
+    return np.asarray(score), statistic_at
+
+
+@dataclass(frozen=True, eq=False)
+class Family:
+    """The combination of all tests.
+
+    Parameters
+    ----------
+    p_value : float
+        Family-wise: the chance of a result at least as extreme in any test when nothing changed.
+    adjusted : tuple of float
+        Family-wise adjusted p-value of each test.
+    thresholds : tuple of float
+        Statistic from which each test is significant at the rate asked for.
+    """
+
+    p_value: float
+    adjusted: tuple[float, ...]
+    thresholds: tuple[float, ...]
+
+
+def combine(tests: Sequence[Tested], rate: float) -> Family:
+    """Rank the largest score over all tests among the labellings' largest scores.
+
+    A test's score is lowered by log10 of how many tests its family holds, so that twenty components do not
+    drown one test of outliers, and raised by the family's weight (:data:`WEIGHTS`).
+    """
+    held = Counter(t.family for t in tests)
+    lowered = np.array([np.log10(held[t.family] / WEIGHTS.get(t.family, 1.0)) for t in tests])
+    scores = np.stack([t.score for t in tests]) - lowered[:, None]
+    order = np.sort(scores.max(axis=0))
+    count = order.size
+    adjusted = (count - np.searchsorted(order, scores[:, 0] - 1e-12, side="left")) / count
+    allowed = int(
+        np.floor(rate * count + 1e-9)
+    )  # labellings that may reach the threshold, the true one included
+    critical = float(order[count - allowed]) if allowed else float("inf")
+    thresholds = (t.statistic_at(critical + low) for t, low in zip(tests, lowered, strict=True))
+    return Family(float(adjusted.min()), tuple(map(float, adjusted)), tuple(thresholds))

@@ -1,0 +1,158 @@
+"""Known ways in which an instrument or a sample goes wrong, as directions in absorbance.
+
+Belongs here: the directions, and how strongly each scan shows one (a matched filter).
+Does not belong here: the wording of a likely cause (``words``).
+
+A direction of small absorbance can be invisible in a component space of soils and yet be the one thing that
+an instrument changes. The filter weighs every direction by how little soils vary along it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from soil_assets.drift.space import pooled_space
+from soil_assets.spectra.axis import Axis, AxisUnit
+
+FloatArray = npt.NDArray[np.float64]
+
+#: Liquid water as (position, standard deviation, relative height). Mid-infrared: positions and relative
+#: strengths of the stretching (3400), bending (1644), combination (2128) and libration (686 cm-1) bands after
+#: Bertie & Lan (1996), Appl. Spectrosc. 50, 1047, widths rounded to Gaussians. Near infrared: the combination
+#: (1940) and overtone (1450, 1190, 970 nm) bands after Curcio & Petty (1951), J. Opt. Soc. Am. 41, 302,
+#: heights compressed as diffuse reflectance compresses them (roughly the square root of the ratio of
+#: absorption coefficients).
+WATER_BANDS: Mapping[AxisUnit, tuple[tuple[float, float, float], ...]] = {
+    "cm-1": ((3400.0, 170.0, 1.0), (1644.0, 40.0, 0.45), (2128.0, 130.0, 0.06), (686.0, 150.0, 0.35)),
+    "nm": ((1940.0, 45.0, 1.0), (1450.0, 45.0, 0.50), (1190.0, 35.0, 0.08), (970.0, 30.0, 0.05)),
+}
+#: Components of the weighting; more than in the score space, for the filter lives on small directions.
+_MAX_COMPONENTS = 100
+_ROWS_PER_COMPONENT = 3
+
+
+@dataclass(frozen=True)
+class Signature:
+    """A known change.
+
+    Parameters
+    ----------
+    name : str
+        Short name, also in reports.
+    unit : str
+        Unit of the amount that the filter estimates.
+    noun : str
+        What a person calls it.
+    """
+
+    name: str
+    unit: str
+    noun: str
+
+
+SIGNATURES = (
+    Signature("water", "absorbance at the main water band", "moisture"),
+    Signature("offset", "absorbance", "a baseline offset"),
+    Signature("tilt", "absorbance from one end to the other", "a tilted baseline"),
+    Signature("gain", "share of absorbance", "path length or packing (scatter)"),
+    Signature("stray light", "share of the signal", "stray light"),
+    Signature("shift", "channels", "a shift of the wavelength axis"),
+)
+
+
+def water_spectrum(axis_values: FloatArray, unit: AxisUnit) -> FloatArray:
+    """Absorbance difference of added water, scaled to 1 at its strongest band, shape (n_bands,)."""
+    position = np.asarray(axis_values, dtype=np.float64)
+    bands = WATER_BANDS[unit]
+    return np.asarray(sum(h * np.exp(-0.5 * ((position - c) / s) ** 2) for c, s, h in bands))
+
+
+def directions(mean: FloatArray, positions: FloatArray, axis: Axis) -> FloatArray:
+    """Return the change of binned absorbance by one unit of each signature, shape (n_signatures, n_bins).
+
+    Parameters
+    ----------
+    mean : ndarray, shape (n_bins,)
+        Mean absorbance that the change applies to.
+    positions : ndarray, shape (n_bins,)
+        Axis positions of the bins.
+    axis : Axis
+        Of the scans before binning; its step is the channel of a shift.
+    """
+    channels = np.abs(positions - positions[0]) / axis.step
+    ramp = np.linspace(-0.5, 0.5, positions.size)
+    stray = -(np.power(10.0, np.clip(mean, -1.0, 6.0)) - 1.0) / np.log(10.0)
+    return np.stack(
+        [
+            water_spectrum(positions, axis.unit),
+            np.ones_like(mean),
+            ramp if axis.ascending else -ramp,
+            mean,
+            stray,
+            -np.gradient(mean, channels),
+        ]
+    )
+
+
+def filtered(raw: FloatArray, positions: FloatArray, axis: Axis) -> FloatArray:
+    """Estimate how much of each signature each row of a pool shows against the pool's mean.
+
+    Generalised least squares with the pool's own covariance: w' S^-1 (x - mean) / (w' S^-1 w).
+
+    Parameters
+    ----------
+    raw : ndarray, shape (n_rows, n_bins)
+        Binned absorbance of the pool.
+    positions, axis
+        As for :func:`directions`.
+
+    Returns
+    -------
+    ndarray, shape (n_rows, n_signatures)
+        In the signatures' units; zero where the pool does not vary.
+    """
+    mean = raw.mean(axis=0)
+    weighting = Weighting.fit(raw - mean)
+    if weighting is None:
+        return np.zeros((raw.shape[0], len(SIGNATURES)))
+    weighted = weighting.apply(directions(mean, positions, axis))
+    energy = np.einsum("ij,ij->i", weighted, directions(mean, positions, axis))
+    return np.asarray((raw - mean) @ weighted.T / np.maximum(energy, 1e-300))
+
+
+@dataclass(frozen=True, eq=False)
+class Weighting:
+    """The inverse of a covariance: its largest components and an even remainder (Tipping & Bishop 1999).
+
+    Parameters
+    ----------
+    loadings : ndarray, shape (n_components, n_bins)
+    variances : ndarray, shape (n_components,)
+    remainder : float
+        Variance along every other direction.
+    """
+
+    loadings: FloatArray
+    variances: FloatArray
+    remainder: float
+
+    @classmethod
+    def fit(cls, centred: FloatArray) -> Weighting | None:
+        """Fit to centred rows, shape (n_rows, n_bins); None when nothing varies."""
+        rows, columns = centred.shape
+        count = max(1, min(_MAX_COMPONENTS, rows // _ROWS_PER_COMPONENT, columns - 1))
+        space = pooled_space(centred, count)
+        if space is None:
+            return None
+        remainder = max(float(space.q.mean()) / max(columns - space.variances.size, 1), 1e-14)
+        return cls(space.loadings, space.variances, remainder)
+
+    def apply(self, vectors: FloatArray) -> FloatArray:
+        """Return S^-1 v for every row v of ``vectors``; nothing of size n_bins x n_bins is built."""
+        inside = vectors @ self.loadings.T
+        weight = 1.0 / self.variances - 1.0 / self.remainder
+        return np.asarray((inside * weight) @ self.loadings + vectors / self.remainder)

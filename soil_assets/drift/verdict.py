@@ -1,0 +1,236 @@
+"""From tests to a verdict, with reasons in words and the answers of the three asset checks.
+
+Belongs here: the rules that turn significant tests into pass, warn, fail or not judged.
+Does not belong here: running tests (``compare``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from soil_assets.config import DriftPolicy
+from soil_assets.drift.explain import Amount, differing_bands, furthest, likely_cause, signature_amounts
+from soil_assets.drift.features import Features
+from soil_assets.drift.pool import Soils
+from soil_assets.drift.profile import ReferenceProfile
+from soil_assets.drift.report import (
+    CHECK_OF_FAMILY,
+    TEST_COLUMNS,
+    Band,
+    CheckName,
+    DriftCheck,
+    DriftReport,
+    Verdict,
+)
+from soil_assets.drift.words import (
+    bands_in_words,
+    category_in_words,
+    cause_in_words,
+    noise_in_words,
+    shift_in_words,
+)
+
+FloatArray = npt.NDArray[np.float64]
+
+_CHECKS: tuple[CheckName, ...] = ("batch_drift", "prediction_shift", "applicability")
+_WHAT: Mapping[CheckName, str] = {
+    "batch_drift": "spectra, properties and categories",
+    "prediction_shift": "predictions",
+    "applicability": "samples far out",
+}
+_NOISE_COLUMNS = slice(4, 7)
+#: A change of noise smaller than this is not worth a sentence.
+_NOISE_RATIO = 1.5
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """Everything a verdict rests on."""
+
+    profile: ReferenceProfile
+    soils: Soils
+    n: int
+    n_scans: int
+    reference: Features
+    batch: Features
+    table: pd.DataFrame
+    family_p: float
+    predicted: Mapping[str, tuple[FloatArray, FloatArray]]
+    distances: FloatArray
+    notes: list[str]
+
+
+def judge(evidence: Evidence, policy: DriftPolicy) -> DriftReport:
+    """Return the report of a batch that could be judged."""
+    table = evidence.table
+    significant = table[table["significant"]]
+    alarmed = evidence.family_p <= policy.false_alarm_rate
+    verdict: Verdict = "fail" if len(significant) else ("warn" if alarmed else "pass")
+    bands: tuple[Band, ...] = ()
+    amounts: tuple[Amount, ...] = ()
+    cause: str | None = None
+    reasons: list[str] = []
+    if verdict == "fail":
+        axis = evidence.profile.axis
+        bands = differing_bands(evidence.reference, evidence.batch, axis)
+        amounts = signature_amounts(evidence.reference, evidence.batch, axis)
+        cause, reasons = _reasons(evidence, significant, bands, amounts)
+    elif verdict == "warn":
+        worst = table.iloc[int(table["p_adjusted"].argmin())]
+        reasons = [
+            f"{worst['family']} ({worst['name']}) differ significantly (adjusted p "
+            f"{worst['p_adjusted']:.2g}), yet by too little to matter (effect {worst['effect']:.2g})"
+        ]
+    else:
+        reasons = [
+            f"no difference found at a family-wise false-alarm rate of {policy.false_alarm_rate:g} "
+            f"(smallest adjusted p {evidence.family_p:.2g}, {len(table)} tests, {evidence.n} soils against "
+            f"{evidence.profile.n})"
+        ]
+    samples: tuple[tuple[str, float], ...] = ()
+    if (significant["family"] == "outliers").any() or verdict == "fail":
+        ids = [str(s) for s in evidence.soils.batch.sample_ids]
+        is_reference = np.arange(evidence.distances.size) < len(evidence.reference)
+        samples = furthest(evidence.distances, is_reference, ids)
+    return DriftReport(
+        verdict=verdict,
+        blocks=verdict == "fail" and policy.when_drift == "hold",
+        n=evidence.n,
+        reference_n=evidence.profile.n,
+        n_scans=evidence.n_scans,
+        n_left_out=evidence.soils.n_left_out,
+        n_groups=int(np.unique(evidence.soils.groups).size),
+        family_p=evidence.family_p,
+        false_alarm_rate=policy.false_alarm_rate,
+        reasons=tuple(reasons),
+        cause=cause,
+        bands=bands,
+        samples=samples,
+        tests=table,
+        checks={name: _check(name, table) for name in _CHECKS},
+        notes=tuple(evidence.notes),
+        profile=evidence.profile.fingerprint,
+        permutations=policy.permutations,
+        seed=policy.seed,
+        signature_amounts={a.signature.name: a.amount for a in amounts},
+    )
+
+
+def not_judged(
+    profile: ReferenceProfile,
+    soils: Soils,
+    n_scans: int,
+    policy: DriftPolicy,
+    notes: list[str],
+    reason: str,
+    total: int | None = None,
+) -> DriftReport:
+    """Return the report of a batch that is too small to judge; it neither passed nor failed."""
+    check = DriftCheck(passed=True, judged=False, summary=f"not judged: {reason}")
+    return DriftReport(
+        verdict="not_judged",
+        blocks=policy.when_not_judged == "hold",
+        n=len(soils) if total is None else total,
+        reference_n=profile.n,
+        n_scans=n_scans,
+        n_left_out=soils.n_left_out,
+        n_groups=int(np.unique(soils.groups).size),
+        family_p=None,
+        false_alarm_rate=policy.false_alarm_rate,
+        reasons=(reason,),
+        cause=None,
+        bands=(),
+        samples=(),
+        tests=pd.DataFrame({c: [] for c in TEST_COLUMNS}),
+        checks=dict.fromkeys(_CHECKS, check),
+        notes=tuple(notes),
+        profile=profile.fingerprint,
+        permutations=policy.permutations,
+        seed=policy.seed,
+    )
+
+
+def _check(name: CheckName, table: pd.DataFrame) -> DriftCheck:
+    mine = table[table["family"].map(CHECK_OF_FAMILY) == name]
+    if mine.empty:
+        return DriftCheck(True, False, f"not judged: there are no {_WHAT[name]} to compare")
+    smallest = float(mine["p_adjusted"].min())
+    found = mine[mine["significant"]]
+    if found.empty:
+        return DriftCheck(
+            True,
+            True,
+            f"{_WHAT[name]}: no difference in {len(mine)} tests (smallest adjusted p {smallest:.2g})",
+        )
+    strongest = found.sort_values(["p_adjusted", "p_value", "effect"], ascending=[True, True, False]).iloc[0]
+    return DriftCheck(
+        False,
+        True,
+        f"{_WHAT[name]}: {len(found)} of {len(mine)} tests differ, most of all {strongest['name']} "
+        f"(adjusted p {strongest['p_adjusted']:.2g}, effect {strongest['effect']:.2g})",
+    )
+
+
+def _reasons(
+    evidence: Evidence, significant: pd.DataFrame, bands: tuple[Band, ...], amounts: tuple[Amount, ...]
+) -> tuple[str | None, list[str]]:
+    """Say what differs; the likely cause first, where the pattern tells one."""
+    found = {family: [str(n) for n in part["name"]] for family, part in significant.groupby("family")}
+    axis, soils, profile = evidence.profile.axis, evidence.soils, evidence.profile
+    spectral = [f for f in ("spectra", "components", "signatures", "summaries") if f in found]
+    noise = (
+        _noise_change(evidence) if any(n.startswith("noise") for n in found.get("summaries", [])) else None
+    )
+    best = likely_cause(amounts) if spectral else None
+    cause: str | None = None
+    reasons: list[str] = []
+    if best is not None:
+        cause = cause_in_words(best, axis)
+    elif noise and "spectra" not in found:
+        cause = noise
+    elif "spectra" in found:
+        cause = "other soils than the reference's, or a change of no known pattern"
+    if cause:
+        reasons.append(f"likely cause: {cause}")
+    if noise and noise != cause:
+        reasons.append(noise)
+    if spectral and bands:
+        reasons.append(f"the spectra differ {bands_in_words(bands, axis)}")
+    elif spectral and not noise:
+        reasons.append(f"the spectra differ in {', '.join(n for f in spectral for n in found[f][:2])}")
+    if "outliers" in found:
+        reasons.append("several scans lie far outside what the reference shows")
+    reasons += [
+        shift_in_words(f"predicted {name}", *evidence.predicted[name])
+        for name in found.get("predictions", [])
+    ]
+    reasons += [
+        shift_in_words(f"measured {name}", _finite(profile.properties[name]), _finite(soils.properties[name]))
+        for name in found.get("properties", [])
+    ]
+    reasons += [
+        category_in_words(name, profile.categories[name], soils.categories[name])
+        for name in found.get("categories", [])
+    ]
+    counts = significant[significant["family"] == "exceedances"]
+    reasons += [
+        f"{count:.0f} samples lie beyond the model's {name} limit, more than chance allows"
+        for name, count in zip(counts["name"], counts["statistic"], strict=True)
+    ]
+    return cause, reasons
+
+
+def _noise_change(evidence: Evidence) -> str | None:
+    before = np.median(evidence.reference.summaries[:, _NOISE_COLUMNS], axis=0)
+    after = np.median(evidence.batch.summaries[:, _NOISE_COLUMNS], axis=0)
+    change = float(np.exp((after - before)[np.abs(after - before).argmax()]))
+    return noise_in_words(change) if max(change, 1 / change) >= _NOISE_RATIO else None
+
+
+def _finite(values: FloatArray) -> FloatArray:
+    return values[np.isfinite(values)]
