@@ -29,7 +29,7 @@ _TRIGGERS = (
     (re.compile(r"\b(mailto|xmpp):(?!&)", re.IGNORECASE), r"\1:" + _BREAK),
 )
 # What would start a list, a heading, a quotation or a rule when a text begins with it.
-_LINE_START = re.compile(r"^(?:([-+](?=\s|$|-)|#(?=[#\s]|$)|[=>])|(\d{1,9})([.)])(?=\s|$))")
+_LINE_START = re.compile(r"^( *)(?:([-+](?=\s|$|-)|#(?=[#\s]|$)|[=>])|(\d{1,9})([.)])(?=\s|$))")
 # Inside a word an underscore is only an underscore.
 _UNDERSCORE = re.compile(r"(?<![^\W_])_|_(?![^\W_])")
 
@@ -53,7 +53,14 @@ def markdown_text(text: str, limit: int = 2000) -> str:
     escaped = _UNDERSCORE.sub(r"\\_", visible(text, limit).translate(_MARKDOWN))
     for pattern, replacement in _TRIGGERS:
         escaped = pattern.sub(replacement, escaped)
-    return _LINE_START.sub(lambda m: "\\" + m[1] if m[1] else f"{m[2]}\\{m[3]}", escaped)
+    return line_start(escaped)
+
+
+def line_start(markdown: str) -> str:
+    """Keep a line from starting a list, a heading, a quotation or a rule; what is escaped already stays."""
+    return _LINE_START.sub(
+        lambda m: f"{m[1]}\\{m[2]}" if m[2] else f"{m[1]}{m[3]}\\{m[4]}", markdown, count=1
+    )
 
 
 def markdown_html(text: str, limit: int = 2000) -> str:

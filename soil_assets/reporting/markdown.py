@@ -27,7 +27,14 @@ from soil_assets.reporting.document import (
     Text,
     pieces,
 )
-from soil_assets.reporting.escaping import markdown_code, markdown_html, markdown_text, safe_url, visible
+from soil_assets.reporting.escaping import (
+    line_start,
+    markdown_code,
+    markdown_html,
+    markdown_text,
+    safe_url,
+    visible,
+)
 
 #: GitHub refuses a comment of more characters than this.
 GITHUB_CAP = 65_536
@@ -113,12 +120,17 @@ def inline(text: Text, image_url: ImageUrl = lambda name: name) -> str:
     return "".join(_piece(piece, image_url) for piece in pieces(text))
 
 
+def _line(text: Text, image_url: ImageUrl) -> str:
+    # Four spaces at the start of a line would make it code.
+    return line_start(inline(text, image_url).lstrip(" "))
+
+
 def _piece(piece: Inline, image_url: ImageUrl) -> str:
     match piece:
         case str():
             return markdown_text(piece)
         case Strong():
-            return f"**{markdown_text(piece.text)}**" if piece.text.strip() else markdown_text(piece.text)
+            return _strong(piece.text)
         case Code():
             return markdown_code(piece.text)
         case Link():
@@ -126,6 +138,13 @@ def _piece(piece: Inline, image_url: ImageUrl) -> str:
             return f"[{markdown_text(piece.text)}](<{url}>)" if url else markdown_text(piece.text)
         case Image():
             return _image(piece, image_url)
+
+
+def _strong(text: str) -> str:
+    escaped = markdown_text(text)
+    # Stars beside a space or a punctuation mark may stay stars; the element never does.
+    plain = re.fullmatch(r"[^\W_](?:.*[^\W_])?", visible(text))
+    return f"**{escaped}**" if plain else f"<strong>{escaped}</strong>"
 
 
 def _image(image: Image, image_url: ImageUrl) -> str:
@@ -138,9 +157,9 @@ def _block(block: Block, rows: int, image_url: ImageUrl) -> str:
         case Heading():
             return f"{'#' * block.level} {inline(block.text, image_url)}\n"
         case Paragraph():
-            return inline(block.text, image_url) + "\n"
+            return _line(block.text, image_url) + "\n"
         case Bullets():
-            kept = [f"- {inline(item, image_url)}" for item in block.items[:rows]]
+            kept = [f"- {_line(item, image_url)}" for item in block.items[:rows]]
             return "\n".join(kept + _left_out(len(block.items), rows, "- … {} more")) + "\n"
         case Table():
             return _table(block, rows, image_url)
