@@ -35,9 +35,13 @@ def quiet() -> Iterator[None]:
     """Keep MLflow's migration chatter and its dependencies' deprecations away from people."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     for name in ("mlflow", "alembic", "alembic.runtime.migration"):
         logging.getLogger(name).setLevel(logging.ERROR)
     with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import mlflow.pyfunc  # noqa: F401  # importing it sets filters of its own; ours must come after
+
         warnings.simplefilter("ignore")
         yield
 

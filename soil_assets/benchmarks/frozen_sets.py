@@ -57,6 +57,11 @@ def definition(name: str) -> FrozenSet:
         raise BadInput("not a valid definition of a frozen set", file=str(file), found=str(error)) from None
 
 
+def shipped() -> list[str]:
+    """Return the names of the definitions that come with the package."""
+    return sorted(p.stem for p in _SHIPPED.glob("*.yaml"))
+
+
 def load_frozen(name: str) -> SpectralBatch:
     """Return the frozen set ``name`` as it was measured.
 
@@ -98,6 +103,6 @@ def _read(chosen: FrozenSet, folder: Path) -> SpectralBatch:
 def _file(name: str) -> Path:
     file = Path(name) if name.endswith((".yaml", ".yml")) else _SHIPPED / f"{name}.yaml"
     if not file.is_file():
-        shipped = ", ".join(sorted(p.stem for p in _SHIPPED.glob("*.yaml")))
-        raise BadInput("no such frozen set", found=name, expected=f"{shipped}, or the path of a definition")
+        known = ", ".join(shipped())
+        raise BadInput("no such frozen set", found=name, expected=f"{known}, or the path of a definition")
     return file

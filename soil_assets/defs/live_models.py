@@ -15,21 +15,27 @@ class LiveView:
     predictions: dict[str, Any] = field(default_factory=dict)
     reference_predictions: dict[str, Any] = field(default_factory=dict)
     exceedances: dict[str, tuple[int, int]] = field(default_factory=dict)
+    exceedance_reference_n: int | None = None
     versions: dict[str, str] = field(default_factory=dict)
 
 
-def look_at(soil: Soil, batch: Any, reference: Any) -> LiveView:
-    """Let every model on main look at the batch."""
-    view = LiveView()
-    if not len(batch):
-        return view
-    for prop in soil.settings.properties:
+def look_at(soil: Soil, batch: Any) -> LiveView:
+    """Let every model on main look at the batch.
+
+    The applicability domain is taken from the first model: models of one training set share their spectra, and
+    counting the same exceedance once a property would only dilute the test.
+    """
+    predictions, held_out, versions = {}, {}, {}
+    exceedances: dict[str, tuple[int, int]] = {}
+    calibration_n = None
+    for prop in soil.settings.properties if len(batch) else ():
         main = soil.main_model(prop)
         if main is None:
             continue
-        view.predictions[prop] = main.model.predict(batch)["value"].to_numpy()
-        view.reference_predictions[prop] = main.model.reference_predictions(reference)
-        for measure, counted in main.model.domain.exceedances(batch.spectra).items():
-            view.exceedances[f"{prop}: {measure}"] = counted
-        view.versions[prop] = f"{main.name} version {main.version}"
-    return view
+        predictions[prop] = main.model.predict(batch)["value"].to_numpy()
+        held_out[prop] = main.model.held_out_values
+        versions[prop] = f"{main.name} version {main.version}"
+        if not exceedances:
+            exceedances = main.model.domain.exceedances(batch.spectra)
+            calibration_n = main.model.domain.calibration_n
+    return LiveView(predictions, held_out, exceedances, calibration_n, versions)

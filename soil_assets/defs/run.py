@@ -16,6 +16,10 @@ import dagster as dg
 from soil_assets.errors import BadInput
 
 
+#: The event log keeps every line; on the console a person gets the outcome, not the engine's diary.
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
 @dataclass(frozen=True)
 class CheckOutcome:
     """What one check said in a run."""
@@ -85,6 +89,7 @@ def run_selection(
             raise BadInput("no such partition", found=partition, expected=", ".join(known) or "(none yet)")
     job = definitions.resolve_implicit_global_asset_job_def()
     result = job.execute_in_process(
+        run_config=_QUIET,
         instance=instance,
         asset_selection=keys,
         partition_key=partition if partitioned else None,
@@ -103,7 +108,7 @@ def run_job(
 ) -> RunOutcome:
     """Run a job of the definitions in this process."""
     result = definitions.resolve_job_def(job).execute_in_process(
-        instance=instance, partition_key=partition, tags=dict(tags or {}), raise_on_error=False
+        run_config=_QUIET, instance=instance, partition_key=partition, tags=dict(tags or {}), raise_on_error=False
     )
     return outcome_of(instance, result.run_id, result.success)
 

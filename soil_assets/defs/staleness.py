@@ -60,3 +60,21 @@ def _tags(instance: dg.DagsterInstance, asset: str, partition: str | None) -> Ma
     if record is None or record.asset_materialization is None:
         return None
     return record.asset_materialization.tags or {}
+
+
+def overtaken(
+    instance: dg.DagsterInstance, asset: str, upstream: Mapping[str, list[str] | None]
+) -> str | None:
+    """Say which upstream asset (or partition of it) was materialized after ``asset``, or None.
+
+    For assets that fan in over partitions, where one data version does not stand for all inputs.
+    """
+    own = materialization(instance, asset)
+    if own is None:
+        return "never materialized"
+    for name, partitions in upstream.items():
+        for partition in partitions if partitions is not None else [None]:
+            record = materialization(instance, name, partition)
+            if record is not None and record.storage_id > own.storage_id:
+                return f"{name}{f'[{partition}]' if partition else ''} is newer"
+    return None

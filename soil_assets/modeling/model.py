@@ -78,6 +78,11 @@ class SoilModel:
         """Nominal coverages, ascending."""
         return tuple(sorted(self.half_widths))
 
+    @property
+    def held_out_values(self) -> FloatArray:
+        """Out-of-fold predictions of the training samples (at most 2,000), in the property's unit."""
+        return np.asarray(self.training.get("held_out_values", ()), dtype=np.float64)
+
     def check_compatible(self, batch: SpectralBatch) -> None:
         """Refuse spectra that the model was not made for.
 

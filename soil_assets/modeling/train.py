@@ -104,6 +104,7 @@ def train(
         },
         "nested_choices": nested_choices,
         "cross_validation": regression_metrics(observed, held_out_unit),
+        "held_out_values": _thinned(held_out_unit, recipe.seed),
         "recipe_fingerprint": recipe.fingerprint(),
         "ids_sha256": _ids_hash(batch, rows),
     }
@@ -226,6 +227,13 @@ def _check_treated(treated: list[FloatArray], recipe: Recipe) -> None:
                 row=int(bad[0]) + 1,
                 mend="quarantine those rows before training",
             )
+
+
+def _thinned(values: FloatArray, seed: int, most: int = 2000) -> list[float]:
+    """Keep the distribution of out-of-fold predictions: what new predictions are compared with."""
+    if values.size > most:
+        values = np.random.default_rng(seed).choice(values, most, replace=False)
+    return [float(v) for v in values]
 
 
 def _ids_hash(batch: SpectralBatch, rows: IntArray) -> str:

@@ -46,6 +46,7 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
         group_name="batches",
         kinds={"file", "spectra"},
         owners=OWNERS,
+        dagster_type=dg.Any,
         code_version=code_version("spectra", "defs/landing_zone.py"),
         check_specs=check_specs("raw_spectra", LANDED, BATCHES),
         description="What landed, copied under its content hash and read as it is: scans, lab table, manifest. "
@@ -89,6 +90,7 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
         group_name="batches",
         kinds={"great_expectations", "parquet"},
         owners=OWNERS,
+        dagster_type=dg.Any,
         code_version=code_version(
             "quality", "spectra", "adapters/great_expectations.py", settings=[policy.quality, settings.axis]
         ),
@@ -147,6 +149,7 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
         group_name="batches",
         kinds={"scipy"},
         owners=OWNERS,
+        dagster_type=dg.Any,
         code_version=code_version("drift", "modeling/applicability.py", settings=policy.drift),
         check_specs=check_specs("drift_reports", DRIFT, BATCHES),
         automation_condition=after_passed_gates(),
@@ -163,14 +166,15 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
 
         batch = validated_batches.accepted
         profile = fit_profile(reference_spectra, properties=settings.properties, seed=policy.drift.seed)
-        live = look_at(soil, batch, reference_spectra)
+        live = look_at(soil, batch)
         report = compare(
             profile,
             batch,
             policy=policy.drift,
-            predictions=live.predictions,
-            reference_predictions=live.reference_predictions,
-            exceedances=live.exceedances,
+            predictions=live.predictions or None,
+            reference_predictions=live.reference_predictions or None,
+            exceedances=live.exceedances or None,
+            exceedance_reference_n=live.exceedance_reference_n,
         )
         return dg.MaterializeResult(
             value=report.to_dict(),

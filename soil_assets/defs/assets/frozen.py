@@ -43,6 +43,7 @@ def _frozen_asset(name: str, source: str, description: str, settings: Settings) 
         group_name="frozen_sets",
         kinds={"spectra", "parquet"},
         owners=OWNERS,
+        dagster_type=dg.Any,
         description=description,
         code_version=code_version(
             "benchmarks/frozen_sets.py", "spectra", settings=[chosen, settings.axis]

@@ -1,0 +1,176 @@
+"""Commands on data: ``soil read``, ``soil validate``, ``soil drift``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from soil_assets.cli.app import app
+from soil_assets.cli.console import AsJson, GateFailed, say, show, show_json, show_table
+from soil_assets.config import load_settings
+
+Data = Annotated[str, typer.Argument(help="A file, a folder or a URL of spectra.", metavar="DATA")]
+Lab = Annotated[str | None, typer.Option(help="Lab table to join: CSV, TSV or XLSX.", metavar="TABLE")]
+
+
+@app.command()
+def read(
+    data: Data,
+    out: Annotated[Path | None, typer.Option(help="Write the batch as Parquet here.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Write a plot of the spectra here (PNG).")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Read any spectra and say what they are: axis, quantity, ids, what the files did not tell."""
+    from soil_assets.cli.inputs import landed_from
+
+    landed = landed_from(data, load_settings())
+    batch = landed.batch
+    facts: dict[str, Any] = {
+        "landed": landed.landed,
+        "scans": 0 if batch is None else len(batch),
+        "unreadable": [{"file": u.file, "reason": u.reason, "mend": u.mend} for u in landed.unreadable],
+        "lab_rows": landed.lab_rows,
+        "notes": list(landed.notes),
+    }
+    if batch is not None:
+        facts |= {
+            "axis": batch.axis.describe(),
+            "quantity": batch.quantity,
+            "scale": batch.scale,
+            "columns": [str(c) for c in batch.samples.columns],
+            "origin": dict(batch.origin),
+            "content_sha256": batch.content_hash(),
+        }
+        if out is not None:
+            from soil_assets.spectra.parquet import to_parquet
+
+            to_parquet(batch, out)
+            facts["written"] = str(out)
+        if plot is not None:
+            from soil_assets.reporting import plots
+
+            plot.write_bytes(plots.spectra(batch, Path(data).name))
+            facts["plot"] = str(plot)
+    if as_json:
+        show_json(facts)
+    else:
+        show_table(("", ""), [(k, _one_line(v)) for k, v in facts.items()])
+    if batch is None:
+        raise SystemExit(2)
+
+
+@app.command()
+def validate(
+    data: Data,
+    lab: Lab = None,
+    out: Annotated[Path | None, typer.Option(help="Write the quarantine as CSV here.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put a batch through the quality gate: what is accepted, what is quarantined, and how to mend it.
+
+    Exit code 1 when the batch as a whole is refused; single quarantined scans leave 0.
+    """
+    from soil_assets.adapters.great_expectations import evaluate
+    from soil_assets.cli.inputs import landed_from, soil_of
+    from soil_assets.quality.gate import assess
+
+    settings = load_settings()
+    soil = soil_of(settings)
+    say(f"reading {data}")
+    landed = landed_from(data, settings, lab)
+    say("judging")
+    result = assess(
+        landed,
+        axis=soil.axis,
+        quantity=settings.axis.quantity,
+        catalogue=soil.catalogue,
+        policy=settings.policy.quality,
+        evaluate=evaluate,
+    )
+    if out is not None:
+        result.quarantine.to_csv(out, index=False)
+    if as_json:
+        show_json(
+            {
+                **result.counts,
+                "lab_rows": landed.lab_rows,
+                "refused": result.refused,
+                "checks": {n: vars(c) for n, c in result.checks.items()},
+                "findings": result.findings.to_dict("records"),
+                "quarantine": result.quarantine.to_dict("records"),
+                "notes": list(result.notes),
+            }
+        )
+    else:
+        counts = result.counts
+        show(f"{counts['landed']} landed = {counts['accepted']} accepted + {counts['quarantined']} quarantined")
+        shown = [c for c in ("sample_id", "source_file", "source_row", "rules", "found", "expected", "mend")]
+        if len(result.quarantine):
+            show_table(shown, result.quarantine[shown].astype(object).to_numpy().tolist(), "Quarantine")
+        warned = result.findings[result.findings["severity"] == "warning"]
+        if len(warned):
+            few = warned.groupby(["check", "rule"], sort=False).agg(
+                scans=("rule", "size"), found=("found", "first"), mend=("mend", "first")
+            )
+            show_table(("check", "rule", "scans", "for example", "mend"), few.reset_index().to_numpy().tolist(), "Warnings")
+        for note in result.notes:
+            show(f"note: {note}")
+    if result.refused:
+        raise GateFailed("the batch as a whole is refused: " + "; ".join(
+            c.summary for c in result.checks.values() if not c.passed and c.severity == "critical"
+        ))  # fmt: skip
+
+
+@app.command()
+def drift(
+    reference: Annotated[
+        str, typer.Argument(help="The reference: a frozen set's name, or a file, folder or URL of spectra.")
+    ],
+    data: Annotated[str, typer.Argument(help="The new batch: a file, folder or URL of spectra.")],
+    badge: Annotated[Path | None, typer.Option(help="Write a badge here (SVG).")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Write the reference envelope against the batch here (PNG).")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare a batch with a reference: what moved, how sure that is.
+
+    Exit code 1 when the policy of soil.yaml would hold the batch.
+    """
+    from soil_assets.cli.inputs import batch_from
+    from soil_assets.drift.compare import compare
+    from soil_assets.drift.profile import fit_profile
+
+    settings = load_settings()
+    golden = batch_from(reference, settings)
+    batch = batch_from(data, settings)
+    say(f"comparing {len(batch)} scans with {len(golden)}")
+    named = [p for p in settings.properties if p in golden.samples and p in batch.samples]
+    profile = fit_profile(golden, properties=named, seed=settings.policy.drift.seed)
+    report = compare(profile, batch, policy=settings.policy.drift)
+    if badge is not None:
+        from soil_assets.reporting.badge import drift_badge
+
+        badge.write_bytes(drift_badge(report.verdict))
+    if plot is not None:
+        from soil_assets.reporting import drift_plots
+
+        plot.write_bytes(drift_plots.envelope(profile, batch))
+    if as_json:
+        show_json(report.to_dict())
+    else:
+        show(f"{report.verdict.replace('_', ' ')}: {report.n} soils against {report.reference_n}")
+        for reason in report.reasons:
+            show(f"  {reason}")
+        show_table([str(c) for c in report.tests.columns], report.tests.round(4).to_numpy().tolist())
+    if report.blocks:
+        raise GateFailed(f"drift: {report.verdict}")
+
+
+def _one_line(value: Any) -> str:
+    if isinstance(value, dict):
+        return "; ".join(f"{k}: {v}" for k, v in value.items())
+    if isinstance(value, list):
+        shown = [_one_line(v) for v in value[:8]]
+        return "; ".join(shown) + (f" ... ({len(value)})" if len(value) > 8 else "")
+    return str(value)

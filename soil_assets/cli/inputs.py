@@ -1,0 +1,97 @@
+"""What a command is given: a file, a folder, a URL, a frozen set's name, a model's address."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from soil_assets.config import Settings
+from soil_assets.errors import BadInput
+
+if TYPE_CHECKING:
+    from soil_assets.defs.resources import Soil
+    from soil_assets.modeling.model import SoilModel
+    from soil_assets.spectra.batch import SpectralBatch
+
+
+def soil_of(settings: Settings) -> Soil:
+    """Return the settings' stores, catalogue and registry."""
+    from soil_assets.defs.resources import Soil
+
+    return Soil.of(settings)
+
+
+def landed_from(data: str, settings: Settings, lab: str | None = None) -> Any:
+    """Read a batch as the landing zone would: a folder with its lab table and manifest, or one file.
+
+    Raises
+    ------
+    BadInput
+        When there is nothing to read.
+    """
+    from soil_assets.spectra.landed import Landed, read_landed
+    from soil_assets.spectra.read import read
+
+    catalogue = catalogue_of(settings)
+    if "://" not in data and Path(data).is_dir():
+        landed = read_landed(data, catalogue)
+    else:
+        batch = read(data)
+        landed = Landed(batch=batch, unreadable=(), landed=len(batch), lab_rows=0, notes=())
+    if lab is not None and landed.batch is not None:
+        from soil_assets.spectra.lab import join_lab, read_lab_table
+
+        joined, report = join_lab(landed.batch, read_lab_table(lab), catalogue, {})
+        landed = replace(landed, batch=joined, notes=(*landed.notes, *report.notes))
+    return landed
+
+
+def batch_from(data: str, settings: Settings) -> SpectralBatch:
+    """Return spectra on the models' axis: of a frozen set's name, a file, a folder or a URL.
+
+    Raises
+    ------
+    BadInput
+        When nothing can be read, or the range does not cover the models' axis.
+    """
+    from soil_assets.spectra.harmonise import harmonise
+
+    if (name := _frozen_name(data)) is not None:
+        from soil_assets.benchmarks.frozen_sets import load_frozen
+
+        batch = load_frozen(name)
+    else:
+        landed = landed_from(data, settings)
+        if landed.batch is None:
+            reasons = "; ".join(f"{u.file}: {u.reason}" for u in landed.unreadable)
+            raise BadInput("no scan can be read", file=data, found=reasons or "no spectra")
+        batch = landed.batch
+    return harmonise(batch, soil_of(settings).axis, settings.axis.quantity)
+
+
+def model_from(address: str, settings: Settings) -> tuple[SoilModel, str]:
+    """Return a model by registry address or folder, and what it is called."""
+    if address.startswith("models:/"):
+        model, version = soil_of(settings).registry.load(address)
+        return model, f"{version.name} version {version.version}"
+    from soil_assets.modeling.artifact import load
+
+    if not Path(address).is_dir():
+        raise BadInput(
+            "no such model", found=address, expected="models:/<name>@<alias>, or the folder of a trained model"
+        )
+    return load(address), address
+
+
+def catalogue_of(settings: Settings) -> Any:
+    """Return the property catalogue with the additions of ``soil.yaml``."""
+    return soil_of(settings).catalogue
+
+
+def _frozen_name(data: str) -> str | None:
+    from soil_assets.benchmarks.frozen_sets import shipped
+
+    if data in shipped() and not Path(data).exists():
+        return data
+    return data if data.endswith((".yaml", ".yml")) else None

@@ -1,0 +1,108 @@
+"""Doing by hand, in this process, what the daemon does by itself: tick a sensor, run what is out of date.
+
+The demo and ``soil run --all`` use it, so that a person without a daemon gets the same runs for the same reasons.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import dagster as dg
+
+from soil_assets.config import Settings
+from soil_assets.defs.partitions import BATCHES
+from soil_assets.defs.run import RunOutcome, run_job, run_selection
+from soil_assets.defs.staleness import overtaken, why_stale
+
+_RUN_KEY = "dagster/run_key"
+_SENSOR = "dagster/sensor_name"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One run that was made, for what, and why."""
+
+    what: str
+    partition: str | None
+    why: str
+    outcome: RunOutcome
+
+
+def tick(definitions: dg.Definitions, instance: dg.DagsterInstance, sensor_name: str) -> Iterator[Step]:
+    """Evaluate a sensor once as the daemon would, and run what it asks for, once for each run key."""
+    sensor = definitions.resolve_sensor_def(sensor_name)
+    key = f"by_hand/{sensor_name}"
+    cursor = instance.daemon_cursor_storage.get_cursor_values({key}).get(key)
+    context = dg.build_sensor_context(
+        instance=instance,
+        cursor=cursor,
+        repository_def=definitions.get_repository_def(),
+        sensor_name=sensor_name,
+    )
+    asked = sensor(context)
+    result = asked if isinstance(asked, dg.SensorResult) else dg.SensorResult(cursor=context.cursor)
+    for added in result.dynamic_partitions_requests or []:
+        instance.add_dynamic_partitions(added.partitions_def_name, list(added.partition_keys))
+    for request in result.run_requests or []:
+        tags = {_RUN_KEY: request.run_key or "", _SENSOR: sensor_name}
+        if request.run_key and instance.get_runs_count(dg.RunsFilter(tags=tags)):
+            continue
+        job = request.job_name or sensor.job_name
+        outcome = run_job(definitions, instance, job, request.partition_key, {**request.tags, **tags})
+        yield Step(job, request.partition_key, f"sensor {sensor_name}", outcome)
+    if result.cursor is not None:  # only now: a tick that died is evaluated again, and run keys keep it single
+        instance.daemon_cursor_storage.set_cursor_values({key: result.cursor})
+
+
+def bring_up_to_date(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, settings: Settings
+) -> Iterator[Step]:
+    """Run whatever is out of date from the frozen sets to the registry, in order; nothing else."""
+    graph = definitions.resolve_asset_graph()
+
+    def code(asset: str) -> str | None:
+        return graph.get(dg.AssetKey(asset)).code_version
+
+    def run(selection: str, partition: str | None, why: str | None) -> Iterator[Step]:
+        if why is not None:
+            yield Step(selection, partition, why, run_selection(definitions, instance, selection, partition))
+
+    for asset in ("reference_spectra", "benchmark_spectra"):
+        yield from run(asset, None, why_stale(instance, asset, None, code(asset), {}))
+    batches = list(instance.get_dynamic_partitions(BATCHES.name))
+    frozen = {"reference_spectra": None, "benchmark_spectra": None}
+    why = why_stale(instance, "training_set", None, code("training_set"), frozen) or overtaken(
+        instance, "training_set", {"drift_reports": batches, "validated_batches": batches}
+    )
+    yield from run("training_set", None, why)
+    properties = list(settings.properties)
+    for prop in properties:
+        why = (
+            why_stale(instance, "trained_models", prop, code("trained_models"), {"training_set": None})
+            or why_stale(
+                instance, "benchmark_evaluations", prop, code("benchmark_evaluations"),
+                {"trained_models": prop, "benchmark_spectra": None},
+            )
+            or why_stale(
+                instance, "model_comparisons", prop, code("model_comparisons"), {"benchmark_evaluations": prop}
+            )
+        )  # fmt: skip
+        yield from run("trained_models,benchmark_evaluations,model_comparisons", prop, why)
+    why = why_stale(instance, "decision_report", None, code("decision_report"), {}) or overtaken(
+        instance,
+        "decision_report",
+        {"model_comparisons": properties, "drift_reports": batches, "training_set": None},
+    )
+    yield from run("decision_report", None, why)
+    for prop in properties:
+        yield from run("registered_versions", prop, registration_due(instance, prop, code("registered_versions")))
+
+
+def registration_due(instance: dg.DagsterInstance, prop: str, code_version: str | None) -> str | None:
+    """Say why a property's candidate is to be registered, or None when it is, or when its gates said no."""
+    from soil_assets.defs.gates import gate_records, why_not
+
+    if why_not(gate_records(instance, "model_comparisons", ["not_worse"], prop)):
+        return None
+    return why_stale(instance, "registered_versions", prop, code_version, {"trained_models": prop})
