@@ -18,8 +18,11 @@ from soil_assets.errors import BadInput
 from soil_assets.spectra.axis import AxisUnit
 from soil_assets.spectra.batch import Quantity, Scale, SpectralBatch
 from soil_assets.spectra.catalogue import Catalogue
-from soil_assets.spectra.read import read_source, sources
-from soil_assets.spectra.readers.scans import Group, ReadOptions, Scans, assemble
+from soil_assets.spectra.read import read_source
+from soil_assets.spectra.readers.assemble import Group, assemble, check
+from soil_assets.spectra.readers.container import open_sources
+from soil_assets.spectra.readers.scans import Limits, ReadOptions, Scans
+from soil_assets.spectra.readers.sniff import noise
 from soil_assets.spectra.readers.source import Source
 from soil_assets.spectra.readers.table import PlainTable
 
@@ -125,24 +128,26 @@ def read_landed(folder: str | os.PathLike[str], catalogue: Catalogue) -> Landed:
         When the folder does not exist or its manifest cannot be understood; anything else is listed, not
         raised.
     """
-    found = sources(folder, ReadOptions())
-    manifest, rest = _take_manifest(found)
     parts: list[Scans] = []
     tables: list[PlainTable] = []
     unreadable: list[Unreadable] = []
     notes: list[str] = []
-    for source in rest:
-        try:
-            for piece in read_source(source, manifest.options):
-                if isinstance(piece, PlainTable):
-                    tables.append(piece)
-                else:
-                    assemble(
-                        [piece], manifest.options
-                    )  # a contradiction is this file's fault, not the batch's
-                    parts.append(piece)
-        except BadInput as error:
-            unreadable.append(_unreadable(source.name, error))
+    with open_sources(folder, Limits()) as found:
+        manifest, rest = _take_manifest(found)
+        for source in rest:
+            what = noise(source.name)
+            if what is not None:
+                notes.append(f"{source.name}: {what}, passed over")
+                continue
+            try:
+                for piece in read_source(source, manifest.options):
+                    if isinstance(piece, PlainTable):
+                        tables.append(piece)
+                    else:
+                        check(piece, manifest.options)
+                        parts.append(piece)
+            except BadInput as error:
+                unreadable.append(_unreadable(source.name, error))
     groups = sorted(assemble(parts, manifest.options), key=lambda g: -len(g.batch))
     batch = groups[0].batch if groups else None
     for group in groups[1:]:

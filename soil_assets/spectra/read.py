@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from types import ModuleType
 
 from soil_assets.errors import BadInput
 from soil_assets.spectra.batch import SpectralBatch
-from soil_assets.spectra.readers.scans import ReadOptions, Scans, assemble
-from soil_assets.spectra.readers.source import Source
+from soil_assets.spectra.readers.assemble import Group, assemble
+from soil_assets.spectra.readers.container import open_sources
+from soil_assets.spectra.readers.scans import ReadOptions, Scans
+from soil_assets.spectra.readers.sniff import format_of, noise
+from soil_assets.spectra.readers.source import HEAD_BYTES, Source
 from soil_assets.spectra.readers.table import PlainTable
 
 
@@ -41,29 +43,25 @@ def read(path_or_url: str | os.PathLike[str], options: ReadOptions | None = None
     """
     options = options or ReadOptions()
     parts: list[Scans] = []
-    for source in sources(path_or_url, options):
-        found = read_source(source, options)
-        parts += [p for p in found if isinstance(p, Scans)]
-        if isinstance(found, PlainTable) or not found:
-            raise BadInput(
-                "a table without spectra",
-                file=source.name,
-                expected="columns named by wavelength or wavenumber, such as scan_mir.600_abs, 350, wn_4000",
-            )
+    without: list[str] = []
+    with open_sources(path_or_url, options.limits) as found:
+        for source in found:
+            if len(found) > 1 and noise(source.name):
+                continue
+            pieces = read_source(source, options)
+            parts += [p for p in pieces if isinstance(p, Scans)]
+            without += [p.file for p in pieces if isinstance(p, PlainTable)]
+    if not parts:
+        raise BadInput(
+            "no spectra in it",
+            file=str(path_or_url),
+            found=f"tables without spectral columns: {', '.join(without[:5])}" if without else "no files",
+            expected="columns named by wavelength or wavenumber, such as scan_mir.600_abs, 350, wn_4000",
+        )
     groups = assemble(parts, options)
-    if len(groups) != 1:
+    if len(groups) > 1:
         raise _several(groups, str(path_or_url))
     return groups[0].batch
-
-
-def sources(path_or_url: str | os.PathLike[str], options: ReadOptions) -> list[Source]:
-    """Return the files that a path or URL names."""
-    path = Path(path_or_url)
-    if path.is_dir():
-        return [
-            Source.of_file(p, p.relative_to(path).as_posix()) for p in sorted(path.rglob("*")) if p.is_file()
-        ]
-    return [Source.of_file(path)]
 
 
 def read_source(source: Source, options: ReadOptions) -> list[Scans | PlainTable]:
@@ -74,19 +72,69 @@ def read_source(source: Source, options: ReadOptions) -> list[Scans | PlainTable
     BadInput
         With the reason why the file cannot be read.
     """
-    from soil_assets.spectra.readers.columnar import read_columnar
-    from soil_assets.spectra.readers.table import read_text_table
-
+    what = noise(source.name)
+    if what is not None:
+        raise BadInput("not a spectra file", file=source.name, found=what, mend="leave it out of the batch")
     head = source.head()
-    if not head:
-        raise BadInput("the file is empty", file=source.name, found="0 bytes", mend="export or copy it again")
-    if head.startswith(b"PAR1"):
+    kind = format_of(head, source.name)
+    if kind == "parquet":
+        from soil_assets.spectra.readers.columnar import read_columnar
+
         return [read_columnar(source, options)]
-    return [read_text_table(source, options, head)]
+    if kind == "text":
+        return [_read_text(source, head, options)]
+    # A head that is not full is the whole file (the unpacked one, when it is gzipped).
+    raw = head if len(head) < HEAD_BYTES else source.read(options.limits.file_bytes)
+    if kind == "opus":
+        from soil_assets.spectra.readers.opus import read_opus
+
+        return [read_opus(source, raw, options)]
+    if kind == "asd":
+        from soil_assets.spectra.readers.asd import read_asd
+
+        return [read_asd(source, raw, options)]
+    if kind == "spc":
+        from soil_assets.spectra.readers.spc import read_spc
+
+        return [*read_spc(source, raw, options)]
+    if kind == "omnic":
+        from soil_assets.spectra.readers.spa import read_omnic
+
+        return [*read_omnic(source, raw, options)]
+    if kind == "jcamp":
+        from soil_assets.spectra.readers.jcamp import read_jcamp
+
+        return [*read_jcamp(source, raw, options)]
+    if kind == "sed":
+        from soil_assets.spectra.readers.pairs import read_sed
+
+        return [read_sed(source, raw, options)]
+    from soil_assets.spectra.readers.workbook import read_workbook
+
+    return read_workbook(source, raw, options)
 
 
-def _several(groups: list, name: str) -> BadInput:  # type: ignore[type-arg]
-    return BadInput("spectra on several axes", file=name, found="; ".join(repr(g.batch) for g in groups))
+def _read_text(source: Source, head: bytes, options: ReadOptions) -> Scans | PlainTable:
+    from soil_assets.spectra.readers.pairs import looks_like_pairs, read_pairs
+    from soil_assets.spectra.readers.table import read_text_table
+    from soil_assets.spectra.readers.text import dialect_of, first_rows
+
+    dialect = dialect_of(head, source.name)
+    if looks_like_pairs(first_rows(head, dialect)):
+        return read_pairs(source, source.read(options.limits.file_bytes), dialect, options)
+    return read_text_table(source, options, head, dialect)
+
+
+def _several(groups: list[Group], name: str) -> BadInput:
+    groups = sorted(groups, key=lambda g: -len(g.batch))
+    main, other = groups[0], groups[1]
+    return BadInput(
+        "the spectra do not lie on one axis and quantity",
+        file=other.files[0] if other.files else name,
+        found=repr(other.batch),
+        expected=f"{main.batch!r}, as in {main.files[0]}",
+        mend="read them one setting at a time",
+    )
 
 
 class _CallableModule(ModuleType):

@@ -70,7 +70,9 @@ def read_columnar(source: Source, options: ReadOptions) -> Scans | PlainTable:
         np.array([None if v is None else v for v in table.column(i).to_pylist()], dtype=object)
         for i in others
     ]
-    samples = samples_table(source.name, [header[i] for i in others], [_as_text(c) for c in cells], options)
+    samples = samples_table(
+        source.name, [header[i] for i in others], [_as_text(c) for c in cells], options, table.num_rows
+    )
     return scans_of(source.name, run, samples, matrix, header, (), (), "wide Parquet table")
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from soil_assets.errors import BadInput
 from soil_assets.spectra.axis import Axis, AxisUnit
 from soil_assets.spectra.batch import Quantity
 
@@ -27,6 +28,8 @@ _BANDS_NM = (
 )
 #: No absorbance of soil has its 95th percentile over 5; no reflectance in percent has it under.
 _PERCENT_FROM = 5.0
+#: Beyond this the numbers are detector counts: even a poor white reference gives no more percent.
+_NO_RATIO = 400.0
 
 
 def infer_unit(positions: npt.NDArray[np.float64]) -> tuple[AxisUnit, str]:
@@ -43,8 +46,21 @@ def infer_unit(positions: npt.NDArray[np.float64]) -> tuple[AxisUnit, str]:
 
 
 def infer_quantity(spectra: npt.NDArray[Any], axis: Axis) -> tuple[Quantity, str]:
-    """Return whether ``spectra``, shape (n_scans, n_bands), are absorbance or reflectance, and why."""
+    """Return whether ``spectra``, shape (n_scans, n_bands), are absorbance or reflectance, and why.
+
+    Raises
+    ------
+    BadInput
+        When they can be neither.
+    """
     high = _typical_high(spectra)
+    if high > _NO_RATIO:
+        raise BadInput(
+            "the numbers are neither absorbance nor reflectance",
+            found=f"a typical scan reaches {high:.4g}",
+            expected="absorbance (to 5) or reflectance as fraction (to 1) or percent (to 100)",
+            mend="export absorbance or reflectance instead of counts, or state quantity and scale",
+        )
     if high > _PERCENT_FROM:
         return "reflectance", f"values reach {high:.3g}, far over any absorbance"
     bend, where = _bend(spectra, axis)

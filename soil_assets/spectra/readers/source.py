@@ -18,6 +18,8 @@ from soil_assets.errors import BadInput
 _GZIP = b"\x1f\x8b"
 #: What is looked at to tell formats and dialects apart; a header of 2,500 long band names fits.
 HEAD_BYTES = 1 << 18
+#: Whatever unpacks to less is harmless; beyond it, more than this ratio is a bomb.
+_SMALL, _LARGEST_RATIO = 64 << 20, 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,6 +141,9 @@ class _Bounded(io.RawIOBase):
         self._left -= len(data)
         if self._left < 0:
             raise too_large(self._name, self._limit)
+        given, taken = self._limit - self._left, self._packed.tell()
+        if is_bomb(given, taken):
+            raise bomb(self._name, given, taken)
         return data
 
     def close(self) -> None:
@@ -156,6 +161,22 @@ def too_large(name: str, limit: int) -> BadInput:
         found=f"more than {limit / 2**20:g} MB unpacked",
         expected=f"at most {limit / 2**20:g} MB",
         mend="split it, or raise the limit",
+    )
+
+
+def is_bomb(unpacked: int, packed: int) -> bool:
+    """Whether a packed file unpacks to far more than data ever does (tables pack 3 to 30 times)."""
+    return unpacked > _SMALL and unpacked > _LARGEST_RATIO * max(1, packed)
+
+
+def bomb(name: str, unpacked: int, packed: int) -> BadInput:
+    """Return the error for a packed file that unpacks to far more than data ever does."""
+    return BadInput(
+        "a packed file that unpacks to far more than spectra do",
+        file=name,
+        found=f"{unpacked / 2**20:.0f} MB from {packed / 2**20:.2f} MB",
+        expected=f"at most {_LARGEST_RATIO} times its size",
+        mend="land the files unpacked",
     )
 
 

@@ -25,7 +25,7 @@ from soil_assets.errors import BadInput
 from soil_assets.spectra.readers.columns import KNOWN_COLUMNS, BandColumns, choose_run, sample_column, squeeze
 from soil_assets.spectra.readers.scans import ReadOptions, Scans
 from soil_assets.spectra.readers.source import Source
-from soil_assets.spectra.readers.text import Dialect, dialect_of, is_number, split_line
+from soil_assets.spectra.readers.text import Dialect, is_number, split_line
 
 #: Cells that stand for 'not measured'.
 MISSING_WORDS = (
@@ -51,7 +51,9 @@ class PlainTable:
     frame: pd.DataFrame
 
 
-def read_text_table(source: Source, options: ReadOptions, head: bytes | None = None) -> Scans | PlainTable:
+def read_text_table(
+    source: Source, options: ReadOptions, head: bytes, dialect: Dialect
+) -> Scans | PlainTable:
     """Read a delimited table with a header.
 
     Raises
@@ -59,19 +61,18 @@ def read_text_table(source: Source, options: ReadOptions, head: bytes | None = N
     BadInput
         When there is no header, or the table is empty.
     """
-    head = source.head() if head is None else head
-    dialect = dialect_of(head, source.name)
     header = _header(head, dialect, source.name)
     run = choose_run(header, source.name, options.spectra)
     if run is None:
-        return PlainTable(source.name, _plain(source, dialect, header, options))
+        rows = [[_text_or_none(cell) for cell in row] for row in _cells(source, dialect, options)]
+        return plain_table(source.name, header, rows)
     others = _others(header, run)
     try:
         spectra, texts = _stream(source, dialect, header, run, others, options)
         said: tuple[str, ...] = ()
     except _NotCleanError:
         spectra, texts, said = _careful(source, dialect, header, run, others, options)
-    samples = samples_table(source.name, [header[i] for i in others], texts, options)
+    samples = samples_table(source.name, [header[i] for i in others], texts, options, len(spectra))
     return scans_of(source.name, run, samples, spectra, header, dialect.comments, said, "wide text table")
 
 
@@ -104,7 +105,18 @@ def scans_of(
     )
 
 
-def samples_table(file: str, names: list[str], texts: Sequence[Any], options: ReadOptions) -> pd.DataFrame:
+def plain_table(file: str, header: Sequence[str], rows: Sequence[Sequence[str | None]]) -> PlainTable:
+    """Build a table without spectra from its header and rows of text."""
+    names = _unique(header)
+    columns = [
+        np.array([r[i] if i < len(r) else None for r in rows], dtype=object) for i in range(len(names))
+    ]
+    return PlainTable(file, pd.DataFrame({name: _typed(c) for name, c in zip(names, columns, strict=True)}))
+
+
+def samples_table(
+    file: str, names: list[str], texts: Sequence[Any], options: ReadOptions, count: int
+) -> pd.DataFrame:
     """Build the samples table from the columns that are not bands.
 
     ``texts`` are columns of text (object arrays, None where missing). The id column stays text, so that
@@ -125,7 +137,6 @@ def samples_table(file: str, names: list[str], texts: Sequence[Any], options: Re
     elif keys:
         index = sample_column(keys, range(len(keys)), [columns[k].dtype == object for k in keys])
         wanted = keys[index] if index is not None else None
-    count = len(texts[0]) if len(texts) else 0
     samples: dict[str, Any] = {"sample_id": pd.array([None] * count, dtype=object)}
     for name, values in zip(keys, texts, strict=True):
         if name == wanted:
@@ -135,7 +146,7 @@ def samples_table(file: str, names: list[str], texts: Sequence[Any], options: Re
             continue
         known = KNOWN_COLUMNS.get(squeeze(name))
         if known and known not in samples and known not in keys:
-            samples[known] = values if known.endswith("_id") else columns[name]
+            samples[known] = values  # names stay text in every file, so that batches stack
         elif name not in samples:
             samples[name] = columns[name]
     frame = pd.DataFrame(samples)
@@ -326,16 +337,6 @@ def _numbers(cells: list[str], decimal: str) -> tuple[npt.NDArray[np.float32], l
             if cell.strip() not in MISSING_WORDS:
                 bad.append(i)
     return values.astype(np.float32), bad
-
-
-def _plain(source: Source, dialect: Dialect, header: list[str], options: ReadOptions) -> pd.DataFrame:
-    rows = list(_cells(source, dialect, options))
-    names = _unique(header)
-    columns = [
-        np.array([_text_or_none(r[i]) if i < len(r) else None for r in rows], dtype=object)
-        for i in range(len(names))
-    ]
-    return pd.DataFrame({name: _typed(c) for name, c in zip(names, columns, strict=True)})
 
 
 def _text_or_none(cell: str) -> str | None:

@@ -126,3 +126,14 @@ def split_line(line: str, separator: str) -> list[str]:
 def is_number(cell: str) -> bool:
     """Whether a cell is written as a number, with point or comma."""
     return bool(_NUMBER.fullmatch(cell.strip()))
+
+
+def first_rows(head: bytes, dialect: Dialect, count: int = 40) -> list[list[str]]:
+    """Return the cells of the first whole rows, the header taken off when it is one."""
+    lines = head[dialect.mark :].decode(dialect.encoding, errors="replace").splitlines()[dialect.skipped :]
+    if len(lines) > 1 and len(head) > 1 and not head.endswith(b"\n"):
+        lines = lines[:-1]  # perhaps cut by the end of the sample
+    rows = [split_line(line, dialect.separator) for line in lines[: count + 1] if line.strip()]
+    if rows and not all(is_number(cell) for cell in rows[0] if cell.strip()):
+        rows = rows[1:]
+    return rows[:count]
