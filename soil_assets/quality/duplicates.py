@@ -1,80 +1,263 @@
-"""Scans that are there twice: exact copies inside a batch and against what earlier batches brought.
+"""Scans that are there twice: exact and near copies, inside a batch and against what earlier batches brought.
 
-Belongs here: finding copies. Does not belong here: replicates, which are different scans of one sample.
+Belongs here: finding copies and saying of what. Does not belong here: replicates, which are different scans
+of one sample (``quality.replicates``).
+
+A near copy is the same scan exported again: rounded, resampled, offset or scaled. Its distance is the root
+mean square difference of SNV absorbance spectra; over 3,700 real spectra of 19 sets no two different scans
+came nearer than 0.0023, while rounding and resampling stay under 0.001.
+
+The search never compares all pairs: SNV spectra are projected on a few low-frequency cosines. The projection
+is orthonormal, so it never lengthens a distance (|P x - P y| <= |x - y|): pairs that are near stay near in
+the projection, a k-d tree finds them there, and only they are compared band by band. Nothing near can be
+missed.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from soil_assets.errors import BadInput
+from soil_assets.quality.replicates import snv
+from soil_assets.spectra.axis import Axis
 from soil_assets.spectra.batch import SpectralBatch, SpectraMatrix
+from soil_assets.spectra.harmonise import to_quantity
+
+Floats = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.intp]
+
+#: RMS of SNV absorbance below which two scans are one.
+NEAR_DISTANCE = 1e-3
+#: Cosines of the projection: soil spectra are smooth, 16 of them hold nearly all of a distance.
+_COSINES = 16
+_BLOCK_ROWS = 2048
+#: What float32 spectra add to a projected distance.
+_ROUNDING = 2e-5
+
+
+@dataclass(frozen=True, eq=False)
+class KnownSpectra:
+    """Accepted scans of earlier batches, ready to be searched.
+
+    Parameters
+    ----------
+    axis : Axis
+        The model's axis.
+    signatures : ndarray of float32, shape (n_scans, 16)
+        Projections (:func:`signatures`), small enough to keep for a whole library.
+    samples : DataFrame, n_scans rows
+        ``sample_id``, and ``batch`` where known, to say what was found.
+    spectra : callable
+        Given rows, returns their harmonised absorbance spectra, shape (len(rows), n_bands): called for
+        candidates only, so that the library itself may stay on disk.
+    """
+
+    axis: Axis
+    signatures: npt.NDArray[np.float32]
+    samples: pd.DataFrame
+    spectra: Callable[[Rows], SpectraMatrix]
+
+    def __len__(self) -> int:
+        return int(self.signatures.shape[0])
+
+    @classmethod
+    def of(cls, batch: SpectralBatch) -> KnownSpectra:
+        """Index harmonised scans that are held in memory."""
+        return cls(
+            batch.axis,
+            signatures(batch),
+            batch.samples,
+            lambda rows: to_quantity(batch.take(rows), "absorbance").spectra,
+        )
+
+    def without_batch(self, name: str) -> KnownSpectra:
+        """Return the scans of all batches but one: a batch is never compared with its own older versions."""
+        if "batch" not in self.samples.columns:
+            return self
+        keep = np.flatnonzero((self.samples["batch"] != name).to_numpy())
+        samples = self.samples.iloc[keep].reset_index(drop=True)
+        return KnownSpectra(self.axis, self.signatures[keep], samples, lambda rows: self.spectra(keep[rows]))
+
+
+def signatures(batch: SpectralBatch) -> npt.NDArray[np.float32]:
+    """Project SNV absorbance on low-frequency cosines, shape (n_scans, 16), in units of RMS over bands."""
+    basis = _cosines(batch.spectra.shape[1])
+    out = np.empty((len(batch), basis.shape[1]), dtype=np.float32)
+    for start in range(0, len(batch), _BLOCK_ROWS):
+        stop = min(start + _BLOCK_ROWS, len(batch))
+        block = to_quantity(batch.take(np.arange(start, stop)), "absorbance")
+        out[start:stop] = snv(block.spectra) @ basis
+    return out
 
 
 def fingerprints(spectra: SpectraMatrix) -> list[bytes | None]:
     """Return a digest of each row's values, equal for equal spectra; None for a row without any number."""
-    rows = np.ascontiguousarray(spectra, dtype=np.float32) + np.float32(0)  # -0.0 becomes 0.0
-    some = np.isfinite(rows).any(axis=1)
+    rows = np.ascontiguousarray(spectra, dtype=np.float32)
+    some = np.logical_or.reduce(np.isfinite(rows), axis=1)
+    # Adding 0 turns -0.0 into 0.0, which compares equal but has other bytes.
     return [
-        hashlib.blake2b(row.data, digest_size=16).digest() if s else None
+        hashlib.blake2b((row + np.float32(0)).data, digest_size=16).digest() if s else None
         for row, s in zip(rows, some, strict=True)
     ]
 
 
-def repeats_within(batch: SpectralBatch) -> list[str | None]:
-    """Say for each scan which earlier scan of the batch it copies exactly; None for the first of its kind."""
-    first: dict[bytes, int] = {}
-    out: list[str | None] = []
-    for row, key in enumerate(fingerprints(batch.spectra)):
-        if key is None:
-            out.append(None)
-        elif key in first:
-            out.append(f"the same spectrum as {place(batch.samples, first[key])}")
-        else:
-            first[key] = row
-            out.append(None)
-    return out
-
-
-def landed_before(
-    spectra: SpectraMatrix, rows: npt.NDArray[np.intp], known: SpectralBatch, count: int
-) -> list[str | None]:
-    """Say for each scan of a batch which known scan it copies exactly.
+def copies_within(batch: SpectralBatch, harmonised: SpectralBatch, rows: Rows) -> pd.DataFrame:
+    """Say for each scan of a batch which earlier scan of it it copies.
 
     Parameters
     ----------
-    spectra : ndarray of float32, shape (n, n_bands)
-        Harmonised scans.
-    rows : ndarray of int, shape (n,)
-        Their rows in the batch.
-    known : SpectralBatch
-        Accepted scans of earlier batches, on the same axis.
-    count : int
-        Scans in the batch.
+    batch : SpectralBatch
+        As landed; exact copies are told here, whatever else is wrong with a scan.
+    harmonised : SpectralBatch
+        Scans on the model's axis; near copies are told here.
+    rows : ndarray of int
+        Rows of ``harmonised`` in ``batch``.
+
+    Returns
+    -------
+    DataFrame
+        ``copy_of`` (text or None), ``copied_as`` (text or None: a later scan under another id copies this
+        one, so one of the two ids is wrong).
     """
-    earlier = {key: i for i, key in reversed(list(enumerate(fingerprints(known.spectra)))) if key is not None}
+    earlier: dict[int, tuple[int, float]] = {}
+    first: dict[bytes, int] = {}
+    for row, key in enumerate(fingerprints(batch.spectra)):
+        if key is not None and first.setdefault(key, row) != row:
+            earlier[row] = (first[key], 0.0)
+    fresh = np.array([i for i, row in enumerate(rows) if int(row) not in earlier], dtype=np.intp)
+    for i, j, distance in _near_pairs(harmonised.take(fresh)):
+        earlier[int(rows[fresh[i]])] = (int(rows[fresh[j]]), distance)
+    ids = batch.samples["sample_id"]
+    texts: dict[str, list[str | None]] = {"copy_of": [None] * len(batch), "copied_as": [None] * len(batch)}
+    for row, (other, distance) in earlier.items():
+        texts["copy_of"][row] = _says(distance, place(batch.samples, other))
+        if pd.notna(ids[row]) and pd.notna(ids[other]) and ids[row] != ids[other]:
+            texts["copied_as"][other] = _says(distance, place(batch.samples, row))
+    return pd.DataFrame({name: pd.array(column, dtype=object) for name, column in texts.items()})
+
+
+def landed_before(harmonised: SpectralBatch, rows: Rows, known: KnownSpectra, count: int) -> list[str | None]:
+    """Say for each of ``count`` landed scans which known scan it copies, exactly or nearly; None for none.
+
+    Raises
+    ------
+    BadInput
+        When the known scans lie on another axis.
+    """
+    if known.axis != harmonised.axis:
+        raise BadInput(
+            "the known scans lie on another axis than the model",
+            found=known.axis.describe(),
+            expected=harmonised.axis.describe(),
+            mend="harmonise them again, and index them again",
+        )
     out: list[str | None] = [None] * count
-    for row, key in zip(rows, fingerprints(spectra), strict=True):
-        if key is not None and key in earlier:
-            out[int(row)] = f"the same spectrum as {place(known.samples, earlier[key])}"
+    if not len(known) or not len(harmonised):
+        return out
+    from scipy.spatial import cKDTree
+
+    tree = cKDTree(known.signatures.astype(np.float64), balanced_tree=False, compact_nodes=False)
+    balls = tree.query_ball_point(signatures(harmonised).astype(np.float64), NEAR_DISTANCE + _ROUNDING)
+    mine = np.repeat(np.arange(len(balls)), [len(b) for b in balls])
+    theirs = np.array([j for ball in balls for j in ball], dtype=np.intp)
+    if not theirs.size:
+        return out
+    candidates, inverse = np.unique(theirs, return_inverse=True)
+    distance = _distances(_absorbance(harmonised), mine, known.spectra, candidates, inverse)
+    for k in np.argsort(-distance, kind="stable"):  # the nearest is written last
+        if distance[k] <= NEAR_DISTANCE:
+            out[int(rows[mine[k]])] = _says(float(distance[k]), place(known.samples, int(theirs[k])))
     return out
 
 
 def place(samples: pd.DataFrame, row: int) -> str:
-    """Say where a scan stands: its sample and its batch, file or row."""
+    """Say where a scan stands: its sample and its batch, file, row or scan."""
     record = samples.iloc[row]
     sample = f"sample {record['sample_id']}" if pd.notna(record["sample_id"]) else "a scan without id"
     where = [f"{label} {record[c]}" for c, label in _PLACES if c in samples.columns and pd.notna(record[c])]
-    return f"{sample} ({', '.join(where)})" if where else f"{sample} (row {row + 1})"
+    return f"{sample} ({', '.join(where) or f'row {row + 1}'})"
 
 
 _PLACES: Sequence[tuple[str, str]] = (
-    ("batch", "batch"),
-    ("source_file", "file"),
-    ("source_row", "row"),
-    ("scan_id", "scan"),
-)
+    ("batch", "batch"), ("source_file", "file"), ("source_row", "row"), ("scan_id", "scan"),
+)  # fmt: skip
+
+
+def _near_pairs(harmonised: SpectralBatch) -> list[tuple[int, int, float]]:
+    """Return (scan, earlier scan, distance) for every scan that nearly copies an earlier one."""
+    count = len(harmonised)
+    if count < 2:
+        return []
+    from scipy.spatial import cKDTree
+
+    points = signatures(harmonised).astype(np.float64)
+    tree = cKDTree(points)
+    found: list[tuple[int, int, float]] = []
+    pending = np.arange(count)
+    neighbours = 8
+    # A scan is settled by its nearest neighbours unless all of them lie in the ball: then more are asked for.
+    # So a batch of ten thousand near copies costs as many comparisons as scans, not as pairs.
+    while pending.size:
+        k = min(neighbours, count)
+        _, nearest = tree.query(points[pending], k=k, distance_upper_bound=NEAR_DISTANCE + _ROUNDING)
+        earlier = (nearest < count) & (nearest < pending[:, None])
+        hit, slot = np.nonzero(earlier)
+        mine, theirs = pending[hit], nearest[hit, slot]
+        candidates, inverse = np.unique(theirs, return_inverse=True)
+        distance = _distances(_absorbance(harmonised), mine, _absorbance(harmonised), candidates, inverse)
+        best: dict[int, tuple[int, float]] = {}
+        for i, j, d in zip(mine, theirs, distance, strict=True):
+            if d <= NEAR_DISTANCE and d < best.get(int(i), (0, np.inf))[1]:
+                best[int(i)] = (int(j), float(d))
+        found += [(i, j, d) for i, (j, d) in best.items()]
+        full = (nearest < count).all(axis=1) & (k < count)
+        settled = np.isin(pending, np.fromiter(best, dtype=np.intp, count=len(best)))
+        pending = pending[full & ~settled]
+        neighbours *= 8
+    return found
+
+
+def _absorbance(batch: SpectralBatch) -> Callable[[Rows], SpectraMatrix]:
+    return lambda rows: to_quantity(batch.take(rows), "absorbance").spectra
+
+
+def _distances(
+    left: Callable[[Rows], SpectraMatrix],
+    mine: Rows,
+    right: Callable[[Rows], SpectraMatrix],
+    candidates: Rows,
+    inverse: npt.NDArray[Any],
+) -> Floats:
+    """Return exact distances of pairs: scan ``mine[k]`` of left, ``candidates[inverse[k]]`` of right."""
+    out = np.empty(len(mine))
+    order = np.argsort(inverse, kind="stable")
+    for start in range(0, len(order), _BLOCK_ROWS):
+        part = order[start : start + _BLOCK_ROWS]
+        needed, local = np.unique(inverse[part], return_inverse=True)
+        difference = snv(left(mine[part])) - snv(right(candidates[needed]))[local]
+        out[part] = np.sqrt(np.einsum("ij,ij->i", difference, difference) / difference.shape[1])
+    return out
+
+
+def _says(distance: float, where: str) -> str:
+    if distance == 0.0:
+        return f"the same spectrum as {where}"
+    apart = f"distance {distance:.1g}, where different scans lie 0.002 or more apart"
+    return f"nearly the same spectrum as {where}: {apart}"
+
+
+def _cosines(bands: int) -> Floats:
+    """Return orthonormal rows of the discrete cosine transform (type II) without the constant, as columns.
+
+    Scaled so that projected distances are root mean squares over bands.
+    """
+    frequency = np.arange(1, min(_COSINES, bands - 1) + 1)
+    angle = np.pi / bands * (np.arange(bands) + 0.5)[:, None] * frequency[None, :]
+    return np.asarray(np.cos(angle) * np.sqrt(2.0 / bands) / np.sqrt(bands))

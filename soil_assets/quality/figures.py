@@ -10,15 +10,21 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from soil_assets.quality.spectrum_rules import PERCENT_MEDIAN
 from soil_assets.spectra.axis import Axis
-from soil_assets.spectra.batch import SpectralBatch
+from soil_assets.spectra.batch import Quantity, SpectralBatch
+
+#: Reflectance at or below this has no usable logarithm (``spectra.harmonise`` takes it as this).
+REFLECTANCE_FLOOR = 1e-4
 
 Floats = npt.NDArray[np.float64]
 
 #: Rows are worked through in blocks, so that temporaries stay small beside the matrix.
 _BLOCK_ROWS = 512
-#: A normal distribution's standard deviation is 1.4826 times its median absolute deviation.
-_MAD_TO_SD = 1.4826
+#: Where the detectors of a field spectrometer meet, nm: near 1000, and 1800 (FieldSpec 4) or 1830 (FieldSpec
+#: 3).
+_JOINS_NM = (1000.0, 1800.0, 1830.0)
+_JOIN_SEARCH_NM = 5.0
 
 
 def quality_figures(batch: SpectralBatch, axis: Axis) -> pd.DataFrame:
@@ -39,8 +45,9 @@ def quality_figures(batch: SpectralBatch, axis: Axis) -> pd.DataFrame:
         much of the model's range is missing at the worse end); ``minimum``, ``maximum``, ``median`` (of the
         declared quantity, as fraction); ``scale_ratio`` (median against the batch's); ``contrast`` (range
         over median); ``clipped_share`` (bands in a run at the scan's highest or lowest value, less what
-        rounding explains); ``noise`` (robust standard deviation of the second difference, which smooth soil
-        bands hardly touch) and ``noise_ratio`` against the batch's median.
+        rounding explains); ``dark_share`` (bands too dark for a logarithm, of reflectance); ``join_step``
+        (largest step where detectors meet, against the local slope, as a share of the signal; NaN where the
+        axis shows no joins).
     """
     spectra = batch.spectra
     positions = batch.axis.to_unit(axis.unit).values
@@ -48,7 +55,12 @@ def quality_figures(batch: SpectralBatch, axis: Axis) -> pd.DataFrame:
     parts = []
     for start in range(0, len(batch), _BLOCK_ROWS):
         block = spectra[start : start + _BLOCK_ROWS]
-        parts.append(_block_figures(block / np.float32(100) if percent else block, positions))
+        block = block / np.float32(100) if percent else block
+        part = _block_figures(block, positions)
+        part["join_step"] = join_steps(block, batch.axis, batch.quantity)
+        if batch.quantity == "reflectance":
+            part["dark_share"] = (block <= np.float32(REFLECTANCE_FLOOR)).mean(axis=1)
+        parts.append(part)
     columns = (
         {name: np.concatenate([p[name] for p in parts]) for name in parts[0]} if parts else _no_figures()
     )
@@ -58,16 +70,40 @@ def quality_figures(batch: SpectralBatch, axis: Axis) -> pd.DataFrame:
     figures["bands"] = np.full(len(batch), len(batch.axis), dtype=np.int64)
     short = np.maximum(figures["covered_low"] - axis.low, axis.high - figures["covered_high"])
     figures["uncovered"] = np.maximum(short, 0.0)
-    figures["scale_ratio"] = relative_to(
-        figures["median"].to_numpy(), trusted_medians(figures["median"].to_numpy(), batch)
-    )
-    figures["noise_ratio"] = relative_to(figures["noise"].to_numpy(), figures["noise"].to_numpy())
+    medians = figures["median"].to_numpy()
+    figures["scale_ratio"] = relative_to(medians, trusted_medians(medians, batch))
     return figures
+
+
+def join_steps(block: npt.NDArray[np.float32], axis: Axis, quantity: Quantity) -> Floats:
+    """Return the largest step where detectors meet, as a share of the signal; NaN where there are no joins.
+
+    The step between two neighbouring bands is taken against the median step of the 13 around it. Only axes in
+    nm with bands every 2 nm or less, from below 900 to above 2000 nm, come from such instruments.
+    """
+    steps = np.full(len(block), np.nan)
+    if axis.unit != "nm" or axis.step > 2.0 or axis.low > 900 or axis.high < 2000:
+        return steps
+    positions = axis.values
+    joins = [np.flatnonzero(np.abs(positions - join) <= _JOIN_SEARCH_NM) for join in _JOINS_NM]
+    places = np.unique(np.concatenate(joins))
+    places = places[(places >= 8) & (places < len(axis) - 8)]
+    if not places.size:
+        return steps
+    around = places[:, None] + np.arange(-6, 7)[None, :]
+    with np.errstate(invalid="ignore", over="ignore"):
+        change = np.diff(block.astype(np.float64), axis=1)
+        jump = np.abs(change[:, places] - np.median(change[:, around], axis=2))
+        if quantity == "absorbance":
+            share = 1.0 - np.power(10.0, -jump)
+        else:
+            share = jump / np.maximum(np.abs(block[:, places]), 1e-3)
+    return np.asarray(share.max(axis=1))
 
 
 def trusted_medians(medians: Floats, batch: SpectralBatch) -> Floats:
     """Return the scans' medians that can stand for the batch: those that are possible for its quantity."""
-    return medians[medians <= 1.5] if batch.quantity == "reflectance" else medians
+    return medians[medians <= PERCENT_MEDIAN] if batch.quantity == "reflectance" else medians
 
 
 def relative_to(values: Floats, others: Floats) -> Floats:
@@ -103,7 +139,6 @@ def _block_figures(block: npt.NDArray[np.float32], positions: Floats) -> dict[st
         "median": median.astype(np.float64),
         "contrast": np.where(some, contrast, np.nan),
         "clipped_share": np.where(some, _clipped_share(values, lowest, highest), np.nan),
-        "noise": _noise(values, whole),
     }
 
 
@@ -142,21 +177,8 @@ def _clipped_share(
     return np.asarray(share * (1.0 - np.clip(elsewhere / values.shape[1], 0.0, 1.0)))
 
 
-def _noise(values: npt.NDArray[np.float32], whole: npt.NDArray[np.bool_]) -> Floats:
-    noise = np.full(len(values), np.nan)
-    if values.shape[1] < 5:
-        return noise
-    rows = np.flatnonzero(whole)
-    if rows.size:
-        seen = values if rows.size == len(values) else values[rows]
-        # Second difference of white noise has variance 6 (1 + 4 + 1).
-        second = np.abs(seen[:, 2:] - 2 * seen[:, 1:-1] + seen[:, :-2])
-        noise[rows] = _medians(second) * (_MAD_TO_SD / np.sqrt(6.0))
-    return noise
-
-
 def _no_figures() -> dict[str, npt.NDArray[np.generic]]:
-    floats = (
+    names = (
         "covered_low",
         "covered_high",
         "minimum",
@@ -164,6 +186,6 @@ def _no_figures() -> dict[str, npt.NDArray[np.generic]]:
         "median",
         "contrast",
         "clipped_share",
-        "noise",
+        "join_step",
     )
-    return {"missing_bands": np.empty(0, np.int64), **{n: np.empty(0, np.float64) for n in floats}}
+    return {"missing_bands": np.empty(0, np.int64), **{n: np.empty(0, np.float64) for n in names}}

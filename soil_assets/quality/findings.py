@@ -6,14 +6,16 @@ Does not belong here: deciding about the batch as a whole (``quality.outcomes``)
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from string import Formatter
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from soil_assets.quality.expectations import Expectation
+from soil_assets.quality.expectations import Check, Expectation
 
 FINDING_COLUMNS = (
     "check", "rule", "severity", "sample_id", "source_file", "row", "column", "found", "expected", "mend",
@@ -23,6 +25,24 @@ QUARANTINE_COLUMNS = (
     "checks", "rules", "found", "expected", "mend",
 )  # fmt: skip
 
+_WORDS = ("rules", "found", "expected", "mend")
+
+#: Positions of findings that are not about a scan.
+FILE = -1
+WHOLE_BATCH = -2
+
+
+@dataclass(frozen=True)
+class BatchFinding:
+    """A warning about the batch as a whole: a unit, a gap in the axis."""
+
+    check: Check
+    rule: str
+    column: str
+    found: str
+    expected: str
+    mend: str
+
 
 def findings_table(
     failures: pd.DataFrame,
@@ -30,6 +50,7 @@ def findings_table(
     tables: Mapping[str, pd.DataFrame],
     samples: pd.DataFrame,
     unreadable: Sequence[Any],
+    about_batch: Sequence[BatchFinding] = (),
 ) -> pd.DataFrame:
     """Put failures into words.
 
@@ -45,90 +66,111 @@ def findings_table(
         The batch's samples, for file and row.
     unreadable : sequence
         Files that could not be read; each is one finding.
+    about_batch : sequence of BatchFinding
+        Warnings about the batch as a whole.
 
     Returns
     -------
     DataFrame
-        :data:`FINDING_COLUMNS` and ``position`` (scan in the batch from 0; -1 for a file). ``row`` is the row
-        in the source file where it is known, else the position counted from 1.
+        :data:`FINDING_COLUMNS` and ``position``: the scan in the batch from 0, :data:`FILE` for a file,
+        :data:`WHOLE_BATCH` for the batch. ``row`` is the row in the source file where it is known, else the
+        position counted from 1.
     """
-    records = [_file_finding(u) for u in unreadable]
+    parts = [pd.DataFrame([_file_finding(u) for u in unreadable])]
+    parts.append(
+        pd.DataFrame([{**asdict(f), "severity": "warning", "position": WHOLE_BATCH} for f in about_batch])
+    )
     rows = failures["row"].to_numpy(dtype=np.intp)
     names = failures["expectation"].to_numpy(dtype=np.intp)
-    failed = {(int(row), rules[i].rule, _subject(rules[i])) for row, i in zip(rows, names, strict=True)}
-    for row, i, value in zip(rows, names, failures["value"], strict=True):
-        rule = rules[i]
-        if any((int(row), mask, _subject(rule)) in failed for mask in rule.masked_by):
-            continue
-        table_row = tables[rule.table].iloc[int(row)].to_dict()
-        records.append(
-            {
-                "check": rule.check,
-                "rule": rule.rule,
-                "severity": rule.severity,
-                "sample_id": _cell(samples, "sample_id", int(row)),
-                "source_file": _cell(samples, "source_file", int(row)),
-                "row": _source_row(samples, int(row)),
-                "column": _subject(rule),
-                "found": rule.describe(table_row, value),
-                "expected": rule.expected,
-                "mend": rule.mend,
-                "position": int(row),
-            }
-        )
-    table = pd.DataFrame(records, columns=[*FINDING_COLUMNS, "position"])
-    return table.astype({"position": np.int64, **dict.fromkeys(FINDING_COLUMNS, object)})
+    failed: dict[tuple[str, str], set[int]] = {}
+    for i in np.unique(names):
+        failed.setdefault((rules[i].rule, _subject(rules[i])), set()).update(rows[names == i].tolist())
+    values = failures["value"].to_numpy(dtype=object)
+    for i in np.unique(names):
+        rule, mine = rules[i], names == i
+        masking = set().union(*(failed.get((mask, _subject(rule)), set()) for mask in rule.masked_by))
+        told = np.array([row not in masking for row in rows[mine]], dtype=bool)
+        parts.append(_in_words(rule, rows[mine][told], values[mine][told], tables[rule.table], samples))
+    filled = [p for p in parts if len(p)]
+    columns = [*FINDING_COLUMNS, "position"]
+    table = pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=columns)
+    table = table.reindex(columns=columns).sort_values("position", kind="stable", ignore_index=True)
+    table = table.astype({"position": np.int64, **dict.fromkeys(FINDING_COLUMNS, object)})
+    return table.where(table.notna(), None).astype({"position": np.int64})
 
 
 def quarantine_table(
     findings: pd.DataFrame, samples: pd.DataFrame, rejected: npt.NDArray[np.intp], unreadable: Sequence[Any]
 ) -> pd.DataFrame:
     """Return one row a quarantined scan (in the order of ``rejected``), then one an unreadable file."""
-    critical = findings[findings["severity"] == "critical"]
-    by_position = {int(str(p)): group for p, group in critical.groupby("position", sort=False)}
-    records = []
-    for row in rejected:
-        group = by_position[int(row)]
-        records.append(
-            {
-                "row": _source_row(samples, int(row)),
-                **{
-                    c: _cell(samples, c, int(row))
-                    for c in ("sample_id", "scan_id", "source_file", "source_row")
-                },
-                **_joined(group),
-            }
-        )
-    for unread in unreadable:
-        finding = _file_finding(unread)
-        records.append(
-            {
-                **dict.fromkeys(QUARANTINE_COLUMNS),
-                "source_file": finding["source_file"],
-                "checks": finding["check"],
-                "rules": finding["rule"],
-                **{c: finding[c] for c in ("found", "expected", "mend")},
-            }
-        )
-    return pd.DataFrame(records, columns=list(QUARANTINE_COLUMNS)).astype(object)
+    critical = findings[(findings["severity"] == "critical") & (findings["position"] >= 0)]
+    reasons: dict[int, list[tuple[Any, ...]]] = {}
+    columns = ("position", "column", "check", "rule", "found", "expected", "mend")
+    for position, *reason in zip(*(critical[c] for c in columns), strict=True):
+        reasons.setdefault(int(position), []).append(tuple(reason))
+    scans = pd.DataFrame(
+        {
+            "row": _source_rows(samples, rejected),
+            **{
+                c: _cells(samples, c, rejected) for c in ("sample_id", "scan_id", "source_file", "source_row")
+            },
+        }
+    )
+    words = pd.DataFrame([_joined(reasons[int(row)]) for row in rejected], columns=["checks", *_WORDS])
+    files = pd.DataFrame(
+        [{"source_file": f["source_file"], "checks": f["check"], "rules": f["rule"],
+        **{c: f[c] for c in _WORDS[1:]}}
+         for f in map(_file_finding, unreadable)]
+    )  # fmt: skip
+    parts = [p for p in (pd.concat([scans, words], axis=1), files) if len(p)]
+    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    table = table.reindex(columns=list(QUARANTINE_COLUMNS)).astype(object)
+    return table.where(table.notna(), None)
 
 
-def _joined(group: pd.DataFrame) -> dict[str, str]:
-    many = len(group) > 1
+def _in_words(
+    rule: Expectation,
+    rows: npt.NDArray[np.intp],
+    values: npt.NDArray[Any],
+    table: pd.DataFrame,
+    samples: pd.DataFrame,
+) -> pd.DataFrame:
+    fields = {name for _, name, _, _ in Formatter().parse(rule.found) if name and name != "value"}
+    cells = {name: table[name].iloc[rows].tolist() for name in fields}
     found = [
-        f"{c}: {f}" if many and c != "spectrum" else str(f)
-        for c, f in zip(group["column"], group["found"], strict=True)
+        rule.describe({name: column[k] for name, column in cells.items()}, value)
+        for k, value in enumerate(values)
     ]
-    return {
-        "checks": _unique(group["check"]),
-        "rules": _unique(group["rule"]),
-        "found": _unique(found),
-        "expected": _unique(group["expected"]),
-        "mend": _unique(group["mend"]),
-    }
+    return pd.DataFrame(
+        {
+            "check": rule.check,
+            "rule": rule.rule,
+            "severity": rule.severity,
+            "sample_id": _cells(samples, "sample_id", rows),
+            "source_file": _cells(samples, "source_file", rows),
+            "row": _source_rows(samples, rows),
+            "column": _subject(rule),
+            "found": found,
+            "expected": rule.expected,
+            "mend": rule.mend,
+            "position": rows,
+        },
+        index=pd.RangeIndex(len(rows)),
+    )
 
 
-def _unique(texts: Any) -> str:
+def _joined(reasons: list[tuple[Any, ...]]) -> dict[str, str]:
+    columns, checks, rules, found, expected, mend = zip(*reasons, strict=True)
+    # With several columns at fault, each finding says which one it is about.
+    named = [
+        f"{c}: {f}" if len(set(columns)) > 1 and c != "spectrum" else f
+        for c, f in zip(columns, found, strict=True)
+    ]
+    joined = (_unique(texts) for texts in (checks, rules, named, expected, mend))
+    return dict(zip(("checks", *_WORDS), joined, strict=True))
+
+
+def _unique(texts: Iterable[Any]) -> str:
     return "; ".join(dict.fromkeys(map(str, texts)))
 
 
@@ -144,7 +186,7 @@ def _file_finding(unread: Any) -> dict[str, Any]:
         "found": unread.reason,
         "expected": unread.expected or "a file that can be read",
         "mend": unread.mend or "export the file again",
-        "position": -1,
+        "position": FILE,
     }
 
 
@@ -152,13 +194,15 @@ def _subject(rule: Expectation) -> str:
     return rule.subject or rule.column
 
 
-def _cell(samples: pd.DataFrame, column: str, row: int) -> Any:
+def _cells(samples: pd.DataFrame, column: str, rows: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
     if column not in samples.columns:
-        return None
-    value = samples[column].iloc[row]
-    return None if pd.isna(value) else value
+        return np.full(len(rows), None, dtype=object)
+    cells = samples[column].iloc[rows].astype(object)
+    return cells.where(cells.notna(), None).to_numpy(dtype=object)
 
 
-def _source_row(samples: pd.DataFrame, row: int) -> int:
-    known = _cell(samples, "source_row", row)
-    return row + 1 if known is None else int(known)
+def _source_rows(samples: pd.DataFrame, rows: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
+    known = _cells(samples, "source_row", rows)
+    return np.array(
+        [row + 1 if k is None else int(k) for row, k in zip(rows, known, strict=True)], dtype=object
+    )

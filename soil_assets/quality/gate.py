@@ -16,12 +16,17 @@ import numpy.typing as npt
 import pandas as pd
 
 from soil_assets.config import QualityPolicy
-from soil_assets.quality.duplicates import landed_before, repeats_within
+from soil_assets.quality.batch_findings import batch_findings
+from soil_assets.quality.cross_rules import blank_zero_texture, cross_columns, cross_rules
+from soil_assets.quality.duplicates import KnownSpectra, copies_within, landed_before
 from soil_assets.quality.expectations import Check, Evaluate, Expectation, Severity
 from soil_assets.quality.figures import quality_figures
 from soil_assets.quality.findings import FINDING_COLUMNS, findings_table, quarantine_table
 from soil_assets.quality.outcomes import CheckOutcome, check_outcomes
-from soil_assets.quality.rules import duplicate_rules, property_rules, sample_rules, spectrum_rules
+from soil_assets.quality.reference_figures import ReferenceFigures, feature_figures
+from soil_assets.quality.replicates import contradicting_results, replicate_figures
+from soil_assets.quality.rules import duplicate_rules, property_rules, replicate_rules, sample_rules
+from soil_assets.quality.spectrum_rules import spectrum_rules
 from soil_assets.spectra.axis import Axis
 from soil_assets.spectra.batch import Quantity, SpectralBatch
 from soil_assets.spectra.catalogue import Catalogue
@@ -122,7 +127,8 @@ def assess(
     catalogue: Catalogue,
     policy: QualityPolicy,
     evaluate: Evaluate,
-    known: SpectralBatch | None = None,
+    known: KnownSpectra | SpectralBatch | None = None,
+    reference_figures: ReferenceFigures | None = None,
 ) -> QualityResult:
     """Judge a batch scan by scan, and as a whole by the policy.
 
@@ -139,9 +145,11 @@ def assess(
     evaluate : callable
         Evaluates expectations over tables (``adapters.great_expectations.evaluate``, or
         ``quality.expectations.evaluate`` without Great Expectations).
-    known : SpectralBatch, optional
+    known : KnownSpectra or SpectralBatch, optional
         Accepted scans of other batches, harmonised; a scan that is there already is quarantined. Older
-        versions of this batch must not be among them.
+        versions of this batch must not be among them (:meth:`KnownSpectra.without_batch`).
+    reference_figures : ReferenceFigures, optional
+        What is normal for the instrument; without it scans are compared with their own batch.
 
     Returns
     -------
@@ -159,26 +167,36 @@ def assess(
     else:
         had_none = False
     samples, said = standardise(batch.samples, catalogue)
+    samples, zero_texture = blank_zero_texture(samples)
     batch = batch.with_samples(samples)
     notes += said
     figures = quality_figures(batch, axis)
     ready = np.flatnonzero((figures["missing_bands"] == 0) & (figures["uncovered"] <= axis.step * 1e-6))
     harmonised = _harmonise(batch, ready, axis, quantity)
-    figures["repeats"] = pd.array(repeats_within(batch), dtype=object)
-    if known is not None and len(known):
-        texts = landed_before(harmonised.spectra, ready, known, len(batch))
-        figures["landed_before"] = pd.array(texts, dtype=object)
-    else:
+    features, note = feature_figures(harmonised, ready, len(batch), reference_figures)
+    notes += [note] if note and len(batch) else []
+    replicates, summary = replicate_figures(harmonised, ready, len(batch))
+    notes += [summary.describe() or "replicates: no sample has two usable scans"] if len(batch) else []
+    copies = copies_within(batch, harmonised, ready)
+    if known is None:
         notes.append("duplicates: no earlier batches to compare with")
-    tables = {"samples": _judged_samples(samples), "figures": figures}
+    else:
+        index = known if isinstance(known, KnownSpectra) else KnownSpectra.of(known)
+        copies["landed_before"] = pd.array(landed_before(harmonised, ready, index, len(batch)), dtype=object)
+        notes.append(f"duplicates: compared with {len(index)} scans of earlier batches")
+    figures = pd.concat([figures, features, replicates, copies], axis=1)
+    tables = {"samples": _judged_samples(samples, zero_texture, catalogue), "figures": figures}
     rules = [
         *sample_rules(),
         *property_rules(catalogue),
+        *cross_rules(),
         *spectrum_rules(axis, batch.quantity),
         *duplicate_rules(),
+        *replicate_rules(),
     ]
     failures = evaluate(tables, rules)
-    findings = findings_table(failures, rules, tables, batch.samples, unreadable)
+    about_batch = batch_findings(batch, axis, catalogue)
+    findings = findings_table(failures, rules, tables, batch.samples, unreadable, about_batch)
     bad = _critical_rows(findings, len(batch))
     accepted = harmonised.take(~bad[ready])
     rejected = np.flatnonzero(bad)
@@ -244,12 +262,17 @@ def _crop(batch: SpectralBatch, axis: Axis) -> SpectralBatch:
     return replace(batch, spectra=batch.spectra[:, keep], axis=Axis(batch.axis.values[keep], batch.axis.unit))
 
 
-def _judged_samples(samples: pd.DataFrame) -> pd.DataFrame:
-    table = samples.copy()
-    ids = table["sample_id"]
+def _judged_samples(
+    samples: pd.DataFrame, zero_texture: npt.NDArray[np.bool_], catalogue: Catalogue
+) -> pd.DataFrame:
+    ids = samples["sample_id"]
     blank = ids.isna() | (ids.astype(str).str.strip() == "")
-    table["sample_id"] = ids.astype(str).astype(object).mask(blank, None)
-    return table
+    judged = samples.assign(sample_id=ids.astype(str).astype(object).mask(blank, None))
+    said = "clay, silt and sand are all 0; taken as missing"
+    judged["zero_texture"] = pd.array([said if zero else None for zero in zero_texture], dtype=object)
+    return pd.concat(
+        [judged, cross_columns(judged, catalogue), contradicting_results(judged, catalogue)], axis=1
+    )
 
 
 def _critical_rows(findings: pd.DataFrame, count: int) -> npt.NDArray[np.bool_]:
@@ -262,7 +285,9 @@ def _critical_rows(findings: pd.DataFrame, count: int) -> npt.NDArray[np.bool_]:
 def _judged(rules: Sequence[Expectation], tables: Mapping[str, pd.DataFrame]) -> dict[Check, int]:
     judged: dict[Check, int] = {}
     for rule in rules:
-        if rule.column in tables[rule.table].columns:
+        table = tables[rule.table]
+        # A limit on a column without any number judged nothing; a column of texts is empty when all is well.
+        if rule.column in table.columns and (rule.kind != "between" or table[rule.column].notna().any()):
             judged[rule.check] = judged.get(rule.check, 0) + 1
     return judged
 

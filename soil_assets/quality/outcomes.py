@@ -13,6 +13,7 @@ import pandas as pd
 
 from soil_assets.config import QualityPolicy
 from soil_assets.quality.expectations import CHECKS, Check, Severity
+from soil_assets.quality.findings import FILE, WHOLE_BATCH
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def check_outcomes(
 
 def _scans(findings: pd.DataFrame) -> int:
     scans = findings.loc[findings["position"] >= 0, "position"]
-    return int(np.unique(scans.to_numpy(dtype=np.int64)).size + (findings["position"] < 0).sum())
+    return int(np.unique(scans.to_numpy(dtype=np.int64)).size + (findings["position"] == FILE).sum())
 
 
 def _summary(
@@ -98,5 +99,7 @@ def _summary(
     parts = [f"{quarantined} of {landed} quarantined"] if quarantined else []
     if warned:
         parts.append(f"{warned} with warnings")
+    if (findings["position"] == WHOLE_BATCH).any():
+        parts.append("the batch as a whole in doubt")
     tail = f"; the batch is refused: {counts['accepted']} of {landed} scans are left" if refused else ""
     return f"{', '.join(parts)} ({named}){tail}"

@@ -86,6 +86,7 @@ def test_clean_real_batches_pass_whole(name):
     result = judge(real(name))
     assert result.counts["quarantined"] == 0
     assert all(c.passed for c in result.checks.values())
+    assert "not judged" in result.checks["replicates"].summary
     assert len(result.findings) == 0
     assert len(result.quarantine) == 0
 

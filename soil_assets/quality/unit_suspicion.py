@@ -1,0 +1,140 @@
+"""Units that do not fit the values, suspected aloud from the batch as a whole.
+
+Belongs here: telling from a column's median, and from ratios between columns, that its unit is probably
+another. Does not belong here: converting anything: a suspicion is told to a person, who states the unit.
+
+A batch's median is compared with the range in which medians of ordinary batches lie (``Property.typical``),
+and carbon with nitrogen by their ratio, which soils keep between about 5 and 50. A factor that is a usual
+slip and would bring the column home is named; when none would, the column is only called unusual.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from soil_assets.spectra.catalogue import Catalogue, Property
+from soil_assets.spectra.units import OXIDES, UNIT_FACTORS
+
+Floats = npt.NDArray[np.float64]
+
+#: Fewer values than this say nothing about a batch's unit.
+MIN_VALUES = 5
+_C_N_RANGE = (4.0, 60.0)
+#: Slips that laboratories make, as the factor that mends the values.
+_SLIPS = (10.0, 0.1, 100.0, 0.01, 1000.0, 1e-3, 1e4, 1e-4)
+
+
+@dataclass(frozen=True)
+class Suspicion:
+    """A column whose unit does not seem to fit.
+
+    Parameters
+    ----------
+    column : str
+        Canonical name of the property.
+    found, expected, mend : str
+        In words.
+    factor : float or None
+        What would mend the values, where one slip explains them.
+    """
+
+    column: str
+    found: str
+    expected: str
+    mend: str
+    factor: float | None
+
+
+def suspect_units(samples: pd.DataFrame, catalogue: Catalogue) -> list[Suspicion]:
+    """Return suspicions about the properties of a batch, in the order of its columns.
+
+    Parameters
+    ----------
+    samples : DataFrame
+        Properties under canonical names in the catalogue's units.
+    catalogue : Catalogue
+
+    Returns
+    -------
+    list of Suspicion
+    """
+    values = {
+        str(c): samples[c].to_numpy(dtype=np.float64, na_value=np.nan)
+        for c in samples.columns
+        if str(c) in catalogue
+    }
+    found = [s for name, column in values.items() if (s := _by_median(catalogue[name], column)) is not None]
+    told = {s.column for s in found}
+    ratio = _by_c_n(values, catalogue)
+    if ratio is not None and ratio.column not in told:
+        found.append(ratio)
+    return found
+
+
+def _by_median(prop: Property, values: Floats) -> Suspicion | None:
+    known = values[np.isfinite(values)]
+    known = known[known != 0]
+    if known.size < MIN_VALUES or prop.typical is None:
+        return None
+    centre = float(np.median(known))
+    low, high = prop.typical
+    impossible = float(np.mean((known < prop.hard[0]) | (known > prop.hard[1])))
+    if low <= centre <= high and impossible < 0.5:
+        return None
+    slips = () if prop.unit == "index" else _SLIPS
+    homes = [f for f in slips if low <= centre * f <= high and _possible(prop, known * f)]
+    middle = np.sqrt(low * high)
+    factor = min(homes, key=lambda f: abs(np.log(centre * f / middle)), default=None)
+    share = f", {impossible:.0%} of the values impossible" if impossible else ""
+    return Suspicion(
+        prop.name,
+        f"median {centre:.4g} {prop.unit} of {known.size} values{share}",
+        f"a median from {low:g} to {high:g} {prop.unit}",
+        _advice(prop, factor, centre),
+        factor,
+    )
+
+
+def _by_c_n(values: dict[str, Floats], catalogue: Catalogue) -> Suspicion | None:
+    carbon = next((values[c] for c in ("soc", "c_tot") if c in values), None)
+    if carbon is None or "n_tot" not in values:
+        return None
+    both = np.isfinite(carbon) & (values["n_tot"] > 0) & (carbon > 0)
+    if both.sum() < MIN_VALUES:
+        return None
+    ratio = float(np.median(carbon[both] / values["n_tot"][both]))
+    low, high = _C_N_RANGE
+    if low <= ratio <= high:
+        return None
+    factor = next((f for f in _SLIPS if low <= ratio / f <= high), None)
+    advice = _advice(catalogue["n_tot"], factor, float(np.median(values["n_tot"][both])))
+    return Suspicion(
+        "n_tot",
+        f"median C:N {ratio:.3g} over {int(both.sum())} samples",
+        f"a median C:N from {low:g} to {high:g}",
+        f"{advice}; or mend carbon's unit",
+        factor,
+    )
+
+
+def _possible(prop: Property, values: Floats) -> bool:
+    return bool(np.mean((values >= prop.hard[0]) & (values <= prop.hard[1])) > 0.9)
+
+
+def _advice(prop: Property, factor: float | None, centre: float) -> str:
+    if factor is None:
+        oxide = next((o for o, (symbol, _) in OXIDES.items() if symbol == prop.element), None)
+        if oxide and centre > (prop.typical or (0.0, np.inf))[1]:
+            return f"are these values {oxide}? name the column {oxide}, or check the unit"
+        return "check the column's unit with the laboratory and state it (units in batch.yaml)"
+    units = [f for (f, t), v in UNIT_FACTORS.items() if t == prop.unit and np.isclose(v, factor)]
+    if units:
+        return (
+            f"the values look like {units[0]}; if so, state units: {{{prop.name}: {units[0]}}} in batch.yaml"
+        )
+    times = f"{factor:g} times" if factor > 1 else f"1/{1 / factor:g} of"
+    return f"the values look as if they should be {times} what they are: check the unit"
