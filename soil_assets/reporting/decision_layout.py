@@ -200,11 +200,13 @@ def quarantine_table(quarantined: tuple[dict[str, Any], ...]) -> Table:
     table: list[list[Text]] = []
     for row in quarantined:
         rules = row.get("rules")
-        place = ", ".join(str(row[k]) for k in ("source_file", "source_row") if row.get(k) is not None)
+        number = row.get("source_row") if row.get("source_row") is not None else row.get("row")
+        place = [str(row["source_file"])] if row.get("source_file") is not None else []
+        place += [f"row {number}"] if number is not None else []
         table.append(
             [
                 Code(str(row["sample_id"])) if row.get("sample_id") is not None else "(no id)",
-                place or "-",
+                ", ".join(place) or "-",
                 ", ".join(map(str, rules)) if isinstance(rules, list) else str(rules or "-"),
                 *(
                     str(row[k])[:300] if row.get(k) is not None else "-"
