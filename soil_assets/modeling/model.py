@@ -78,7 +78,7 @@ class SoilModel:
         """Nominal coverages, ascending."""
         return tuple(sorted(self.half_widths))
 
-    @property
+    @builtins.property
     def held_out_values(self) -> FloatArray:
         """Out-of-fold predictions of the training samples (at most 2,000), in the property's unit."""
         return np.asarray(self.training.get("held_out_values", ()), dtype=np.float64)
