@@ -88,12 +88,17 @@ class KnownSpectra:
 
 def signatures(batch: SpectralBatch) -> npt.NDArray[np.float32]:
     """Project SNV absorbance on low-frequency cosines, shape (n_scans, 16), in units of RMS over bands."""
-    basis = _cosines(batch.spectra.shape[1])
+    # The cosines are orthogonal to a constant, so that centring need not be done before projecting.
+    basis = _cosines(batch.spectra.shape[1]).astype(np.float32)
     out = np.empty((len(batch), basis.shape[1]), dtype=np.float32)
     for start in range(0, len(batch), _BLOCK_ROWS):
-        stop = min(start + _BLOCK_ROWS, len(batch))
-        block = to_quantity(batch.take(np.arange(start, stop)), "absorbance")
-        out[start:stop] = snv(block.spectra) @ basis
+        rows = slice(start, min(start + _BLOCK_ROWS, len(batch)))
+        block = batch.spectra[rows]
+        if batch.quantity != "absorbance":
+            block = to_quantity(batch.take(np.arange(len(batch))[rows]), "absorbance").spectra
+        block = block - block.mean(axis=1, dtype=np.float64, keepdims=True).astype(np.float32)
+        deviation = np.sqrt(np.einsum("ij,ij->i", block, block) / block.shape[1])[:, None]
+        out[rows] = (block @ basis) / np.where(deviation > 0, deviation, 1)
     return out
 
 
