@@ -6,15 +6,16 @@ here: deciding anything (``quality``), drift pictures (``drift_plots``; their by
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from soil_assets.reporting.badge import badge, drift_badge
+from soil_assets.reporting.batch_facts import DriftFacts, Judged, Outcome
 from soil_assets.reporting.decision_inputs import plain
 from soil_assets.reporting.decision_layout import quarantine_table
 from soil_assets.reporting.document import (
@@ -40,71 +41,6 @@ from soil_assets.spectra.batch import SpectralBatch
 #: Rows of a folded table; a browser stays quick, and the whole tables are stored beside the batch.
 MAX_ROWS = 1000
 _FIGURES_SHOWN = 14
-
-
-class Outcome(Protocol):
-    """One check's outcome (``quality.outcomes.CheckOutcome``)."""
-
-    @property
-    def passed(self) -> bool:
-        """Whether nothing was found."""
-
-    @property
-    def severity(self) -> str:
-        """``critical`` when the batch as a whole is refused."""
-
-    @property
-    def quarantined(self) -> int:
-        """Scans that the check quarantined; where none, it only warned."""
-
-    @property
-    def summary(self) -> str:
-        """One sentence."""
-
-
-class Judged(Protocol):
-    """What the quality gate returns (``quality.gate.QualityResult``)."""
-
-    @property
-    def accepted(self) -> SpectralBatch:
-        """Scans that go on."""
-
-    @property
-    def quarantined_batch(self) -> SpectralBatch | None:
-        """Scans in quarantine, as landed."""
-
-    @property
-    def quarantine(self) -> pd.DataFrame:
-        """One row a quarantined scan or file."""
-
-    @property
-    def findings(self) -> pd.DataFrame:
-        """One row a finding."""
-
-    @property
-    def figures(self) -> pd.DataFrame:
-        """One row a scan."""
-
-    @property
-    def counts(self) -> Mapping[str, int]:
-        """``landed``, ``accepted``, ``quarantined``."""
-
-    @property
-    def notes(self) -> Sequence[str]:
-        """What was read, converted or not judged."""
-
-    @property
-    def checks(self) -> Mapping[Any, Any]:
-        """An :class:`Outcome` by check."""
-
-
-@dataclass(frozen=True)
-class DriftFacts:
-    """What the drift gate said, where the batch got that far; ``images`` are PNGs by what they show."""
-
-    verdict: str
-    reasons: Sequence[str] = ()
-    images: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -276,7 +212,7 @@ def _figures(result: Judged) -> list[Block]:
 def _images(
     name: str, result: Judged, reference: SpectralBatch | None, drift: DriftFacts | None
 ) -> dict[str, bytes]:
-    from soil_assets.reporting import plots
+    from soil_assets.reporting import plots, quality_plots
 
     colour = {"good": "good", "warning": "warning", "bad": "bad", "neutral": "neutral"}[_standing(result)[1]]
     images = {"batch.svg": badge("quality", _standing(result)[0], colour)}
@@ -292,7 +228,7 @@ def _images(
             c for c in ("median", "contrast", "noise_ratio", "clipped_share") if c in result.figures.columns
         ]
         if wanted:
-            images["figures.png"] = plots.quality_strips(result.figures[wanted], quarantined)
+            images["figures.png"] = quality_plots.quality_strips(result.figures[wanted], quarantined)
     if drift is not None:
         images["drift.svg"] = drift_badge(drift.verdict)
         images |= {f"drift-{i}.png": content for i, content in enumerate(drift.images.values())}

@@ -11,8 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from soil_assets.reporting.decision_figures import errors, property_figures, rows
 from soil_assets.reporting.decision_inputs import DecisionInputs, PropertyResult, plain
 from soil_assets.reporting.decision_layout import layout
@@ -194,10 +192,10 @@ def _property_images(result: PropertyResult, figures: dict[str, Any]) -> dict[st
             title=f"{figures['label']}: benchmark RMSE over versions",
         )
     band = result.importance
-    if band is not None and len(band.vip) > 1 and len(band.vip) == len(band.positions):
-        positions = np.asarray([np.nan if v is None else v for v in band.positions], dtype=np.float64)
-        vip = np.asarray([np.nan if v is None else v for v in band.vip], dtype=np.float64)
+    if band is not None and band.usable:
         images[f"vip-{name}.png"] = plots.vip(
-            Axis(positions, band.unit), vip, f"{figures['label']}: band importance (VIP)"
+            Axis(band.positions_array, band.unit),
+            band.vip_array,
+            f"{figures['label']}: band importance (VIP)",
         )
     return images

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -60,6 +61,22 @@ class BandImportance(_Facts):
     positions: Numbers
     unit: Literal["cm-1", "nm"]
     vip: Numbers
+
+    @property
+    def usable(self) -> bool:
+        """Whether there is one importance a band, on an axis of at least two."""
+        known = np.isfinite(self.positions_array)
+        return len(self.vip) == len(self.positions) > 1 and bool(known.all())
+
+    @property
+    def positions_array(self) -> npt.NDArray[np.float64]:
+        """``positions`` with NaN for what is missing."""
+        return np.array([np.nan if v is None else v for v in self.positions], dtype=np.float64)
+
+    @property
+    def vip_array(self) -> npt.NDArray[np.float64]:
+        """``vip`` with NaN for what is missing."""
+        return np.array([np.nan if v is None else v for v in self.vip], dtype=np.float64)
 
 
 class TrendPoint(_Facts):

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from soil_assets.reporting.batch_page import MAX_ROWS, DriftFacts, build
-from soil_assets.reporting.plots import quality_strips
+from soil_assets.reporting.batch_facts import DriftFacts
+from soil_assets.reporting.batch_page import MAX_ROWS, build
+from soil_assets.reporting.quality_plots import quality_strips
 from soil_assets.spectra.batch import SpectralBatch
 from soil_assets.spectra.embedded import limesoda
 from soil_assets_tests.reporting.test_escaping import HOSTILE, _parsed

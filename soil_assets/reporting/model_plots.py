@@ -1,0 +1,147 @@
+"""Pictures of one model: residuals, coverage of its intervals, how its complexity was chosen.
+
+Belongs here: drawing what a model card shows beyond ``plots``. Does not belong here: computing any of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from soil_assets.reporting.canvas import BLUE, GREY, INK, ORANGE, cut, in_unit, nothing, png
+from soil_assets.reporting.numerals import count, finite
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def residuals(predictions: pd.DataFrame, unit: str, title: str = "Residuals") -> bytes:
+    """Draw predicted - observed against the prediction; samples outside the applicability domain stand out.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        ``observed``, ``value``, and ``inside`` (bool) where the domain was judged.
+    unit, title : str
+        Unit of both; any title.
+    """
+
+    def draw(ax: Axes) -> None:
+        observed, value = (
+            pd.to_numeric(predictions[c], errors="coerce").to_numpy(dtype=np.float64)
+            for c in ("observed", "value")
+        )
+        keep = np.isfinite(observed) & np.isfinite(value)
+        if not keep.any():
+            return nothing(ax, "no residuals to show")
+        inside = np.ones(keep.size, dtype=bool)
+        if "inside" in predictions.columns:
+            inside = np.array([v is True or v is np.True_ for v in predictions["inside"]], dtype=bool)
+        for mask, colour, style, words in (
+            (keep & inside, BLUE, "o", "inside the applicability domain"),
+            (keep & ~inside, ORANGE, "D", "outside it"),
+        ):
+            if mask.any():
+                error = value[mask] - observed[mask]
+                ax.plot(value[mask], error, style, color=colour, markersize=4, label=f"{words}: {mask.sum()}")
+        ax.axhline(0, color=INK, linewidth=0.9)
+        ax.legend(loc="best")
+        ax.set_xlabel(f"predicted{in_unit(unit)}")
+        ax.set_ylabel(f"predicted - observed{in_unit(unit)}")
+        ax.set_title(cut(title))
+
+    return png(draw)
+
+
+def coverage(table: Sequence[Mapping[str, Any]], title: str = "Coverage of the intervals") -> bytes:
+    """Draw the share of observed values inside each interval against its nominal level.
+
+    Parameters
+    ----------
+    table : sequence of mappings
+        ``level``, ``n``, ``picp`` and the counts ``low``, ``high`` that a right interval gives (grey bar).
+    """
+
+    def draw(ax: Axes) -> None:
+        rows = [r for r in table if finite(r.get("level")) is not None and finite(r.get("picp")) is not None]
+        if not rows:
+            return nothing(ax, "coverage was not judged")
+        for row in rows:
+            level, n = float(row["level"]), finite(row.get("n")) or 0.0
+            low, high = finite(row.get("low")), finite(row.get("high"))
+            if n and low is not None and high is not None:
+                ax.plot(
+                    [level, level],
+                    [low / n, high / n],
+                    color=GREY,
+                    linewidth=9,
+                    alpha=0.5,
+                    solid_capstyle="butt",
+                )
+            ax.plot(level, float(row["picp"]), "o" if row.get("covered") else "D", markersize=6,
+                    color=BLUE if row.get("covered") else ORANGE)  # fmt: skip
+        ends = [min(float(r["level"]) for r in rows) - 0.06, 1.0]
+        ax.plot(ends, ends, color=INK, linewidth=0.9)
+        ax.set_xlim(ends[0], 1.01)
+        ax.set_xticks([float(r["level"]) for r in rows], [f"{100 * float(r['level']):g} %" for r in rows])
+        ax.set_ylim(top=1.03)
+        ax.set_xlabel("nominal level (grey: what a right interval gives, 99 %)")
+        ax.set_ylabel("share inside")
+        ax.set_title(cut(title))
+
+    return png(draw)
+
+
+def validation_curves(
+    curves: Mapping[str, Sequence[float]],
+    chosen: tuple[str, int] | None = None,
+    title: str = "Cross-validation",
+) -> bytes:
+    """Draw the cross-validated RMSE of each pre-treatment over the number of components.
+
+    Parameters
+    ----------
+    curves : mapping of str to sequence of float
+        RMSE for 1, 2, ... components, on the modelling scale.
+    chosen : (str, int) or None
+        The pre-treatment and number of components that were taken.
+    """
+
+    def draw(ax: Axes) -> None:
+        known = {name: [finite(v) for v in curve] for name, curve in curves.items()}
+        best = {n: min((v for v in c if v is not None), default=np.inf) for n, c in known.items()}
+        if not any(np.isfinite(v) for v in best.values()):
+            return nothing(ax, "no curve to show")
+        lowest, others = min(best.values()), len(known)
+        for name, curve in known.items():
+            values = np.array([np.nan if v is None else v for v in curve], dtype=np.float64)
+            if chosen is None or name != chosen[0]:
+                words = f"{others - (chosen is not None and chosen[0] in known)} other pre-treatments"
+                ax.plot(np.arange(1, values.size + 1), values, color=GREY, linewidth=0.9, label=words)
+                continue
+            ax.plot(
+                np.arange(1, values.size + 1),
+                values,
+                color=BLUE,
+                linewidth=1.8,
+                zorder=3,
+                label=cut(name, 30),
+            )
+            if 1 <= chosen[1] <= values.size:
+                ax.plot(chosen[1], values[chosen[1] - 1], "o", color=ORANGE, markersize=7, zorder=4,
+                        label=f"taken: {count(chosen[1], 'component')}")  # fmt: skip
+        # The first components are far off; what matters lies near the minimum.
+        ax.set_ylim(0.9 * lowest, min(ax.get_ylim()[1], 3 * lowest) if lowest > 0 else None)
+        handles, labels = ax.get_legend_handles_labels()
+        unique = dict(zip(labels, handles, strict=True))
+        if unique:
+            ax.legend(unique.values(), unique.keys(), loc="upper right")
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.set_xlabel("components")
+        ax.set_ylabel("cross-validated RMSE")
+        ax.set_title(cut(title))
+
+    return png(draw)
