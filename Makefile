@@ -49,12 +49,12 @@ $(BIN)/uv:
 
 $(VENV)/run-time.stamp: requirements.txt pyproject.toml | $(BIN)/uv
 	@echo "installing the run-time packages into $(VENV) ..."
-	@$(UV) install -q --require-hashes -r requirements.txt
+	@$(UV) install -q --compile-bytecode --require-hashes -r requirements.txt
 	@$(UV) install -q --no-deps -e .
 	@touch $@
 
 $(VENV)/dev.stamp: requirements-dev.txt requirements.txt pyproject.toml | $(BIN)/uv
 	@echo "installing the development packages into $(VENV) ..."
-	@$(UV) install -q --require-hashes -r requirements-dev.txt
+	@$(UV) install -q --compile-bytecode --require-hashes -r requirements-dev.txt
 	@$(UV) install -q --no-deps -e .
 	@touch $@ $(VENV)/run-time.stamp

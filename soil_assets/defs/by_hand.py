@@ -51,7 +51,9 @@ def tick(definitions: dg.Definitions, instance: dg.DagsterInstance, sensor_name:
         job = request.job_name or sensor.job_name
         outcome = run_job(definitions, instance, job, request.partition_key, {**request.tags, **tags})
         yield Step(job, request.partition_key, f"sensor {sensor_name}", outcome)
-    if result.cursor is not None:  # only now: a tick that died is evaluated again, and run keys keep it single
+    if (
+        result.cursor is not None
+    ):  # only now: a tick that died is evaluated again, and run keys keep it single
         instance.daemon_cursor_storage.set_cursor_values({key: result.cursor})
 
 
@@ -96,7 +98,9 @@ def bring_up_to_date(
     )
     yield from run("decision_report", None, why)
     for prop in properties:
-        yield from run("registered_versions", prop, registration_due(instance, prop, code("registered_versions")))
+        yield from run(
+            "registered_versions", prop, registration_due(instance, prop, code("registered_versions"))
+        )
 
 
 def registration_due(instance: dg.DagsterInstance, prop: str, code_version: str | None) -> str | None:

@@ -136,7 +136,11 @@ def _report_files(report: Any) -> dict[str, bytes]:
 
 def _report_from(files: Mapping[str, bytes]) -> Any:
     images = {n: c for n, c in files.items() if n not in ("report.md", "report.json")}
-    return {"markdown": files["report.md"].decode(), "data": json.loads(files["report.json"]), "images": images}
+    return {
+        "markdown": files["report.md"].decode(),
+        "data": json.loads(files["report.json"]),
+        "images": images,
+    }
 
 
 def _quality_files(result: Any) -> dict[str, bytes]:

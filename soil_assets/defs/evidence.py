@@ -30,7 +30,9 @@ def decision_inputs(
     from soil_assets.reporting.decision_inputs import DecisionInputs, TrainingPart
 
     chosen = select_batches(instance, checks, soil.accepted_batches())
-    batches = tuple(batch_result(instance, soil, checks, b) for b in sorted(instance.get_dynamic_partitions(BATCHES.name)))
+    batches = tuple(
+        batch_result(instance, soil, checks, b) for b in sorted(instance.get_dynamic_partitions(BATCHES.name))
+    )
     properties = tuple(_property_result(instance, soil, checks, p) for p in soil.settings.properties)
     sizes = _training_sizes(soil)
     parts = [TrainingPart(name="reference", scans=sizes.get("reference", 0), taken=True)]
@@ -54,8 +56,13 @@ def decision_inputs(
         policy=soil.settings.policy,
         checks=_checks(instance, "training_set", checks),
         versions={"soil_assets": __version__, "dagster": dg.__version__},
-        data_hashes={a: _content(soil, a) for a in ("reference_spectra", "benchmark_spectra", "training_set")},
-        reproduce=("soil run training_set", *(f"soil run trained_models+ --partition {p.name}" for p in properties)),
+        data_hashes={
+            a: _content(soil, a) for a in ("reference_spectra", "benchmark_spectra", "training_set")
+        },
+        reproduce=(
+            "soil run training_set",
+            *(f"soil run trained_models+ --partition {p.name}" for p in properties),
+        ),
     )
 
 

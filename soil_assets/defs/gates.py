@@ -56,7 +56,7 @@ def gate_records(
     instance: dg.DagsterInstance, asset: str, checks: Iterable[str], partition: str | None = None
 ) -> list[GateRecord]:
     """Return the verdicts of ``checks`` about the latest materialization of an asset (partition)."""
-    from dagster._core.storage.dagster_run import DagsterRunStatus
+    from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluation
     from dagster._core.storage.event_log.base import PartitionKeyFilter
 
     latest = materialization(instance, asset, partition)
@@ -70,7 +70,7 @@ def gate_records(
         passed: bool | None = None
         summary = "no verdict yet"
         evaluation = history[0].evaluation if history else None
-        if evaluation is not None and latest is not None:
+        if isinstance(evaluation, AssetCheckEvaluation) and latest is not None:
             target = evaluation.target_materialization_data
             if target is None or target.storage_id == latest.storage_id:
                 passed = evaluation.passed or evaluation.severity is dg.AssetCheckSeverity.WARN
@@ -79,7 +79,7 @@ def gate_records(
                 summary = "judged an older version only"
         elif history:
             run = instance.get_run_by_id(history[0].run_id)
-            if run is not None and run.status is DagsterRunStatus.FAILURE:
+            if run is not None and run.status is dg.DagsterRunStatus.FAILURE:
                 summary = "its run failed before a verdict"
         results.append(GateRecord(asset, check, passed, summary))
     return results

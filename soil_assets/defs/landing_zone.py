@@ -65,7 +65,9 @@ def _entries(landing: Store, name: str) -> list[tuple[str, int, float]]:
     for key in landing.files(name):
         info = fs.info(landing.where(key).split("://", 1)[-1])
         changed = info.get("LastModified") or info.get("mtime") or info.get("updated") or 0.0
-        found.append((key, int(info["size"]), changed.timestamp() if hasattr(changed, "timestamp") else float(changed)))
+        found.append(
+            (key, int(info["size"]), changed.timestamp() if hasattr(changed, "timestamp") else float(changed))
+        )
     return found
 
 

@@ -108,7 +108,11 @@ def run_job(
 ) -> RunOutcome:
     """Run a job of the definitions in this process."""
     result = definitions.resolve_job_def(job).execute_in_process(
-        run_config=_QUIET, instance=instance, partition_key=partition, tags=dict(tags or {}), raise_on_error=False
+        run_config=_QUIET,
+        instance=instance,
+        partition_key=partition,
+        tags=dict(tags or {}),
+        raise_on_error=False,
     )
     return outcome_of(instance, result.run_id, result.success)
 

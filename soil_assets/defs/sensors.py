@@ -120,9 +120,7 @@ def merged_changes_sensor(jobs: list[UnresolvedAssetJobDefinition]) -> dg.Sensor
     return merged_changes
 
 
-def _partitions(
-    instance: dg.DagsterInstance, graph: Any, keys: list[dg.AssetKey]
-) -> Iterator[str | None]:
+def _partitions(instance: dg.DagsterInstance, graph: Any, keys: list[dg.AssetKey]) -> Iterator[str | None]:
     partitions = next((graph.get(k).partitions_def for k in keys if graph.get(k).partitions_def), None)
     if partitions is None:
         yield None

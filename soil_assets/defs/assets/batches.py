@@ -31,7 +31,11 @@ VALIDATED = (
 )
 DRIFT = (
     Gate("batch_drift", "the batch looks like the golden reference, or the policy lets it pass"),
-    Gate("prediction_shift", "predictions of the model on main are distributed as on the reference", blocking=False),
+    Gate(
+        "prediction_shift",
+        "predictions of the model on main are distributed as on the reference",
+        blocking=False,
+    ),
     Gate("applicability", "no more samples than expected lie outside the models' domain", blocking=False),
     Gate("judged", "the batch was large enough to be judged", blocking=False),
 )
@@ -77,9 +81,13 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
             tags={"soil/content": copy.sha256[:40]},
             check_results=[
                 passed_or_not(
-                    "readable", landed.batch is not None, "; ".join(unreadable) or f"{landed.landed} scans read"
+                    "readable",
+                    landed.batch is not None,
+                    "; ".join(unreadable) or f"{landed.landed} scans read",
                 ),
-                passed_or_not("checksum", not copy.damaged, "; ".join(copy.damaged) or f"{len(copy.files)} files"),
+                passed_or_not(
+                    "checksum", not copy.damaged, "; ".join(copy.damaged) or f"{len(copy.files)} files"
+                ),
                 passed_or_not("complete", not copy.missing, "; ".join(copy.missing) or "nothing is missing"),
                 warning("all_readable", not unreadable, "; ".join(unreadable) or "every file was read"),
             ],
@@ -190,7 +198,11 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
             check_results=[
                 passed_or_not("batch_drift", not report.blocks, _in_words(report)),
                 *(
-                    warning(name, report.checks[name].judged and report.checks[name].passed, report.checks[name].summary)
+                    warning(
+                        name,
+                        report.checks[name].judged and report.checks[name].passed,
+                        report.checks[name].summary,
+                    )
                     for name in ("prediction_shift", "applicability")
                 ),
                 warning("judged", report.verdict != "not_judged", _in_words(report)),
@@ -208,7 +220,11 @@ def _accepted_before(context: dg.AssetExecutionContext, soil: Soil) -> Any:
     """Return the accepted scans of the frozen sets and of all other batches, to find scans that landed before."""
     from soil_assets.spectra.batch import concatenate
 
-    found = [load_value(soil.data, a) for a in ("reference_spectra", "benchmark_spectra") if has_value(soil.data, a)]
+    found = [
+        load_value(soil.data, a)
+        for a in ("reference_spectra", "benchmark_spectra")
+        if has_value(soil.data, a)
+    ]
     for name in context.instance.get_dynamic_partitions(BATCHES.name):
         if name != context.partition_key and has_value(soil.data, "validated_batches", name):
             found.append(load_value(soil.data, "validated_batches", name).accepted)

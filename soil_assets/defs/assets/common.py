@@ -41,15 +41,18 @@ def table(frame: pd.DataFrame, limit: int = 50) -> dg.MarkdownMetadataValue:
 
     def cell(value: object) -> str:
         missing = value is None or value != value  # noqa: PLR0124  # NaN is the value that differs from itself
-        return "" if missing else markdown_text(f"{value:.4g}" if isinstance(value, float) else str(value), 200)
+        return (
+            "" if missing else markdown_text(f"{value:.4g}" if isinstance(value, float) else str(value), 200)
+        )
 
     if frame.empty:
         return dg.MetadataValue.md("(none)")
     names = [str(c) for c in frame.columns]
-    lines = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
-    lines += ["| " + " | ".join(cell(v) for v in row) + " |" for row in frame.head(limit).itertuples(index=False)]
+    rows = [names, ["---" for _ in names]]
+    rows.extend([cell(v) for v in row] for row in frame.head(limit).itertuples(index=False))
+    lines = [f"| {' | '.join(row)} |" for row in rows]
     if len(frame) > limit:
-        lines.append(f"\n... and {len(frame) - limit} more")
+        lines.append(f"\n(the first {limit} of {len(frame)} rows)")
     return dg.MetadataValue.md("\n".join(lines))
 
 

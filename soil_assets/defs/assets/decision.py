@@ -40,7 +40,9 @@ def build(settings: Settings, checks: dict[str, list[str]]) -> list[dg.AssetsDef
                 "verdict": report.verdict,
                 "recommendation": report.recommendation,
                 "rule": report.rule,
-                "page": dg.MetadataValue.url(published) if "://" in published else dg.MetadataValue.path(published),
+                "page": dg.MetadataValue.url(published)
+                if "://" in published
+                else dg.MetadataValue.path(published),
                 "report": dg.MetadataValue.md(report.markdown[:20_000]),
             },
         )
@@ -81,7 +83,12 @@ def build(settings: Settings, checks: dict[str, list[str]]) -> list[dg.AssetsDef
                 "soil.training_set": _stored_data_version(context.instance),
             },
         )
-        facts = {"name": version.name, "version": version.version, "run_id": version.run_id, "alias": MAIN_ALIAS}
+        facts = {
+            "name": version.name,
+            "version": version.version,
+            "run_id": version.run_id,
+            "alias": MAIN_ALIAS,
+        }
         return dg.MaterializeResult(
             value=facts,
             metadata={**facts, "address": f"models:/{version.name}@{MAIN_ALIAS}"},

@@ -45,9 +45,7 @@ def _frozen_asset(name: str, source: str, description: str, settings: Settings) 
         owners=OWNERS,
         dagster_type=dg.Any,
         description=description,
-        code_version=code_version(
-            "benchmarks/frozen_sets.py", "spectra", settings=[chosen, settings.axis]
-        ),
+        code_version=code_version("benchmarks/frozen_sets.py", "spectra", settings=[chosen, settings.axis]),
         check_specs=check_specs(name, FROZEN),
         automation_condition=once_and_on_new_code(),
     )

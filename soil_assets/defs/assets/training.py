@@ -168,7 +168,9 @@ def build(settings: Settings, batch_checks: dict[str, list[str]]) -> list[dg.Ass
             value=facts,
             metadata={**numbers(result.metrics), "predicted_against_observed": png(scatter)},
             check_results=[
-                passed_or_not("finite", result.finite, f"{result.n} judged, {result.n_refused} without a prediction"),
+                passed_or_not(
+                    "finite", result.finite, f"{result.n} judged, {result.n_refused} without a prediction"
+                ),
                 passed_or_not(
                     "above_floor",
                     rpiq >= policy.min_rpiq,
@@ -204,7 +206,9 @@ def build(settings: Settings, batch_checks: dict[str, list[str]]) -> list[dg.Ass
         main = soil.main_model(prop.name)
         measured = None
         if main is not None:
-            measured = evaluate(main.model, benchmark_spectra, prop, n_boot=policy.bootstrap, seed=policy.seed)
+            measured = evaluate(
+                main.model, benchmark_spectra, prop, n_boot=policy.bootstrap, seed=policy.seed
+            )
         outcome = judge(
             None if measured is None else measured.predictions,
             benchmark_evaluations,
@@ -229,7 +233,9 @@ def build(settings: Settings, batch_checks: dict[str, list[str]]) -> list[dg.Ass
                 "main_version": str(facts["main_version"]),
             },
             check_results=[
-                passed_or_not("not_worse", outcome.acceptable or tolerated, f"{outcome.verdict}: {outcome.reason}"),
+                passed_or_not(
+                    "not_worse", outcome.acceptable or tolerated, f"{outcome.verdict}: {outcome.reason}"
+                ),
                 warning("sure", outcome.verdict != "cannot tell", f"{outcome.verdict}: {outcome.reason}"),
             ],
         )

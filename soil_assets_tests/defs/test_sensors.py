@@ -1,0 +1,147 @@
+"""Sensors through real ticks: whole batches once a content, merged code once a change."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from soil_assets.defs import code_versions
+from soil_assets.defs.build import build_definitions
+from soil_assets.defs.landing_zone import content_hash
+from soil_assets.defs.sensors import BATCHES_A_TICK
+from soil_assets_tests.conftest import Platform, make_platform
+
+
+def drop(platform: Platform, name: str, text: str = "sample_id,1000,1002\na,0.1,0.2\n", whole: bool = True) -> None:
+    platform.landing.write(f"{name}/spectra.csv", text.encode())
+    if whole:
+        platform.landing.write(f"{name}/_SUCCESS", b"")
+
+
+def tick(platform: Platform, cursor: str | None = None, sensor: str = "new_batches") -> tuple[dg.SensorResult, str]:
+    """Tick once, add what it asks to add, and return the cursor that the daemon would keep."""
+    context = dg.build_sensor_context(
+        instance=platform.instance, cursor=cursor, repository_def=platform.definitions.get_repository_def()
+    )
+    said = platform.definitions.resolve_sensor_def(sensor)(context)
+    result = said if isinstance(said, dg.SensorResult) else dg.SensorResult()
+    for request in result.dynamic_partitions_requests or []:
+        platform.instance.add_dynamic_partitions(request.partitions_def_name, list(request.partition_keys))
+    return result, result.cursor or context.cursor or ""
+
+
+def test_a_whole_batch_is_asked_for_once(platform: Platform) -> None:
+    drop(platform, "b1")
+    result, cursor = tick(platform)
+    [request] = result.run_requests or []
+    assert request.partition_key == "b1"
+    assert request.run_key == f"b1:{content_hash(platform.landing, 'b1')}"
+    assert platform.instance.get_dynamic_partitions("batch") == ["b1"]
+    again, _ = tick(platform, cursor)
+    assert not again.run_requests
+
+
+def test_changed_bytes_under_an_old_name_are_another_version(platform: Platform) -> None:
+    drop(platform, "b1")
+    first, cursor = tick(platform)
+    drop(platform, "b1", "sample_id,1000,1002\na,0.1,0.9\n")
+    second, _ = tick(platform, cursor)
+    [one], [two] = first.run_requests or [], second.run_requests or []
+    assert one.run_key != two.run_key
+    assert not second.dynamic_partitions_requests, "the partition is there already"
+
+
+def test_the_same_bytes_again_keep_their_run_key(platform: Platform) -> None:
+    drop(platform, "b1")
+    first, cursor = tick(platform)
+    file = Path(platform.landing.where("b1/spectra.csv"))
+    os.utime(file, (1_000_000_000, 1_000_000_000))
+    second, _ = tick(platform, cursor)
+    assert [r.run_key for r in first.run_requests or []] == [r.run_key for r in second.run_requests or []]
+
+
+def test_a_batch_that_is_still_written_waits(tmp_path: Path) -> None:
+    platform = make_platform(tmp_path, landing={"quiet_seconds": 3600})
+    try:
+        drop(platform, "b1", whole=False)
+        assert not tick(platform)[0].run_requests
+        file = Path(platform.landing.where("b1/spectra.csv"))
+        os.utime(file, (1_000_000_000, 1_000_000_000))  # quiet for long: whole without a marker
+        assert len(tick(platform)[0].run_requests or []) == 1
+    finally:
+        platform.instance.dispose()
+
+
+def test_an_empty_folder_is_not_a_batch(platform: Platform) -> None:
+    Path(platform.landing.where("empty")).mkdir(parents=True)
+    platform.landing.write("only-marker/_SUCCESS", b"")
+    assert not tick(platform)[0].run_requests
+
+
+@pytest.mark.parametrize("name", ["..hidden", "a\nb", "-rf", "x" * 201])
+def test_a_name_that_is_no_key_is_refused_and_others_go_on(platform: Platform, name: str) -> None:
+    folder = Path(platform.landing.url) / name
+    folder.mkdir(parents=True)
+    (folder / "_SUCCESS").touch()
+    (folder / "spectra.csv").write_text("x")
+    drop(platform, "good")
+    result, _ = tick(platform)
+    assert [r.partition_key for r in result.run_requests or []] == ["good"]
+
+
+def test_a_link_out_of_the_landing_zone_is_not_followed(platform: Platform, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "spectra.csv").write_text("secret")
+    Path(platform.landing.url).mkdir(parents=True, exist_ok=True)
+    (Path(platform.landing.url) / "link").symlink_to(outside)
+    assert not tick(platform)[0].run_requests
+
+
+def test_many_batches_at_once_are_spread_over_ticks(platform: Platform) -> None:
+    for i in range(BATCHES_A_TICK + 3):
+        drop(platform, f"b{i:03d}")
+    first, cursor = tick(platform)
+    second, cursor = tick(platform, cursor)
+    asked = [r.partition_key for r in [*(first.run_requests or []), *(second.run_requests or [])]]
+    assert len(asked) == len(set(asked)) == BATCHES_A_TICK + 3
+    assert len(json.loads(cursor)) == BATCHES_A_TICK + 3
+
+
+def test_a_lost_cursor_asks_for_nothing_that_is_landed_already(platform: Platform) -> None:
+    drop(platform, "b1")
+    tick(platform)
+    platform.run("raw_spectra", "b1")
+    assert not tick(platform, None)[0].run_requests
+
+
+def test_merged_code_is_asked_for_once_and_only_where_it_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    platform = make_platform(tmp_path)
+    try:
+        assert platform.run("reference_spectra,benchmark_spectra").success
+        assert not tick(platform, sensor="merged_changes")[0].run_requests, "nothing was merged"
+
+        # A merge that changes the room both frozen sets are read with.
+        real = code_versions._source_hash
+        monkeypatch.setattr(
+            code_versions, "_source_hash", lambda place: "new" if place == "spectra" else real(place)
+        )
+        merged = Platform(platform.settings, build_definitions(platform.settings), platform.instance)
+        [request] = tick(merged, sensor="merged_changes")[0].run_requests or []
+        assert request.job_name == "freeze"
+        assert merged.run("reference_spectra,benchmark_spectra").success
+        assert not tick(merged, sensor="merged_changes")[0].run_requests
+    finally:
+        platform.instance.dispose()
+
+
+def test_all_sensors_run_from_the_start(platform: Platform) -> None:
+    sensors = platform.definitions.get_repository_def().sensor_defs
+    assert {s.name for s in sensors} == {"new_batches", "merged_changes", "declared_automation"}
+    assert all(s.default_status is dg.DefaultSensorStatus.RUNNING for s in sensors)
