@@ -110,6 +110,8 @@ def validation_curves(
         The pre-treatment and number of components that were taken.
     """
 
+    from matplotlib.ticker import MaxNLocator
+
     def draw(ax: Axes) -> None:
         known = {name: [finite(v) for v in curve] for name, curve in curves.items()}
         best = {n: min((v for v in c if v is not None), default=np.inf) for n, c in known.items()}
@@ -139,7 +141,7 @@ def validation_curves(
         unique = dict(zip(labels, handles, strict=True))
         if unique:
             ax.legend(unique.values(), unique.keys(), loc="upper right")
-        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.set_xlabel("components")
         ax.set_ylabel("cross-validated RMSE")
         ax.set_title(cut(title))
