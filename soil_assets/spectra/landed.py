@@ -22,7 +22,7 @@ from soil_assets.spectra.read import read_source
 from soil_assets.spectra.readers.assemble import Group, assemble, check
 from soil_assets.spectra.readers.container import open_sources
 from soil_assets.spectra.readers.scans import Limits, ReadOptions, Scans
-from soil_assets.spectra.readers.sniff import noise
+from soil_assets.spectra.readers.sniff import NotSpectraError
 from soil_assets.spectra.readers.source import Source
 from soil_assets.spectra.readers.table import PlainTable
 
@@ -135,10 +135,6 @@ def read_landed(folder: str | os.PathLike[str], catalogue: Catalogue) -> Landed:
     with open_sources(folder, Limits()) as found:
         manifest, rest = _take_manifest(found)
         for source in rest:
-            what = noise(source.name)
-            if what is not None:
-                notes.append(f"{source.name}: {what}, passed over")
-                continue
             try:
                 for piece in read_source(source, manifest.options):
                     if isinstance(piece, PlainTable):
@@ -146,19 +142,22 @@ def read_landed(folder: str | os.PathLike[str], catalogue: Catalogue) -> Landed:
                     else:
                         check(piece, manifest.options)
                         parts.append(piece)
+            except NotSpectraError as error:
+                notes.append(f"{source.name} is passed over: {error.found}")
             except BadInput as error:
                 unreadable.append(_unreadable(source.name, error))
     groups = sorted(assemble(parts, manifest.options), key=lambda g: -len(g.batch))
     batch = groups[0].batch if groups else None
     for group in groups[1:]:
         unreadable += _off_axis(group, groups[0])
-    lab_rows = sum(len(t.frame) for t in tables)
     if batch is not None:
-        batch, said = _complete(batch, tables, manifest, catalogue)
+        batch, lab_rows, said = _complete(batch, tables, manifest, catalogue)
         notes += said
         if batch.origin.get("inferred"):
             notes.insert(0, batch.origin["inferred"])
-    elif not unreadable:
+    else:
+        lab_rows = sum(len(t.frame) for t in tables)
+    if batch is None and not unreadable:
         notes.append("the batch holds no spectra")
     landed = (0 if batch is None else len(batch)) + len(unreadable)
     return Landed(batch, tuple(unreadable), landed, lab_rows, tuple(notes))
@@ -242,9 +241,13 @@ def _off_axis(group: Group, main: Group) -> list[Unreadable]:
     ]
 
 
+def _is_lab(file: str) -> bool:
+    return file.replace("\\", "/").rsplit("/", 1)[-1].lower().startswith("lab")
+
+
 def _complete(
     batch: SpectralBatch, tables: list[PlainTable], manifest: Manifest, catalogue: Catalogue
-) -> tuple[SpectralBatch, list[str]]:
+) -> tuple[SpectralBatch, int, list[str]]:
     from soil_assets.spectra.lab import join_lab, standardise
 
     notes: list[str] = []
@@ -253,12 +256,16 @@ def _complete(
     standard, said = standardise(batch.samples, catalogue, manifest.units)
     batch = batch.with_samples(standard)
     notes += said
-    for table in tables:
+    lab_rows = 0
+    # The lab's own table comes last: where two tables disagree, it has the last word.
+    for table in sorted(tables, key=lambda t: _is_lab(t.file)):
         try:
             batch, report = join_lab(batch, table.frame, catalogue, manifest.units)
         except BadInput as error:
             notes.append(f"{table.file} is not joined: {error}")
+            lab_rows += len(table.frame) if _is_lab(table.file) else 0
             continue
+        lab_rows += len(table.frame)
         notes.append(
             f"{table.file}: {report.matched} of {len(batch)} scans found their row among {report.lab_rows}"
         )
@@ -272,8 +279,12 @@ def _complete(
                 shown = ", ".join(ids[:5]) + (" ..." if len(ids) > 5 else "")
                 notes.append(f"{table.file}: {len(ids)} {what} ({shown})")
     samples = batch.samples.copy()
-    for key in ("instrument", "operator", "lab", "site", "date"):
+    for key in ("instrument", "operator", "lab", "site"):
         if key in manifest.facts and key not in samples.columns:
             samples[key] = pd.array([manifest.facts[key]] * len(samples), dtype=object)
     origin = {**batch.origin, **manifest.facts}
-    return SpectralBatch(samples, batch.spectra, batch.axis, batch.quantity, batch.scale, origin), notes
+    return (
+        SpectralBatch(samples, batch.spectra, batch.axis, batch.quantity, batch.scale, origin),
+        lab_rows,
+        notes,
+    )

@@ -15,7 +15,7 @@ from soil_assets.spectra.batch import SpectralBatch
 from soil_assets.spectra.readers.assemble import Group, assemble
 from soil_assets.spectra.readers.container import open_sources
 from soil_assets.spectra.readers.scans import ReadOptions, Scans
-from soil_assets.spectra.readers.sniff import format_of, noise
+from soil_assets.spectra.readers.sniff import NotSpectraError, format_of
 from soil_assets.spectra.readers.source import HEAD_BYTES, Source
 from soil_assets.spectra.readers.table import PlainTable
 
@@ -46,9 +46,12 @@ def read(path_or_url: str | os.PathLike[str], options: ReadOptions | None = None
     without: list[str] = []
     with open_sources(path_or_url, options.limits) as found:
         for source in found:
-            if len(found) > 1 and noise(source.name):
+            try:
+                pieces = read_source(source, options)
+            except NotSpectraError:
+                if len(found) == 1:
+                    raise
                 continue
-            pieces = read_source(source, options)
             parts += [p for p in pieces if isinstance(p, Scans)]
             without += [p.file for p in pieces if isinstance(p, PlainTable)]
     if not parts:
@@ -72,9 +75,6 @@ def read_source(source: Source, options: ReadOptions) -> list[Scans | PlainTable
     BadInput
         With the reason why the file cannot be read.
     """
-    what = noise(source.name)
-    if what is not None:
-        raise BadInput("not a spectra file", file=source.name, found=what, mend="leave it out of the batch")
     head = source.head()
     kind = format_of(head, source.name)
     if kind == "parquet":

@@ -75,7 +75,7 @@ def read_asd(source: Source, raw: bytes, options: ReadOptions) -> Scans:
         source,
         instrument=_INSTRUMENTS.get(raw[431], "ASD"),
         instrument_serial=str(window.unpack("<H", 400, "the header")[0] or ""),
-        date=_date(window),
+        scan_date=_date(window),
         comment=window.text(3, 157),
     )
     origin = {"format": f"ASD version {version}", **shared(row)}

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from soil_assets.errors import BadInput
 from soil_assets.spectra.axis import Axis
-from soil_assets.spectra.batch import Quantity, Scale, SpectralBatch
+from soil_assets.spectra.batch import Quantity, Scale, SpectralBatch, concatenate
+from soil_assets.spectra.harmonise import to_fraction, to_quantity
 from soil_assets.spectra.readers.infer import infer_quantity, infer_unit, percent_suspected
 from soil_assets.spectra.readers.scans import ReadOptions, Scans
 
@@ -31,7 +33,7 @@ class Group:
 
 
 def assemble(parts: Sequence[Scans], options: ReadOptions) -> list[Group]:
-    """Turn the scans of many files into one batch for each axis, quantity and scale, in order of appearance.
+    """Turn the scans of many files into one batch for each axis, quantity and scale, largest first.
 
     What no file states is inferred over all silent scans of an axis together, by the majority, so that a
     single scan in percent among fractions stays visible as what it is.
@@ -55,10 +57,11 @@ def assemble(parts: Sequence[Scans], options: ReadOptions) -> list[Group]:
         else:
             quantity, scale = _stated(part, options)
         groups.setdefault((_same_axis(axis, groups), quantity, scale), []).append(part)
-    return [
-        Group(_stack(group, *key), tuple(dict.fromkeys(p.file for p in group)))
+    stacked = [
+        (Group(_stack(group, *key), _files(group)), all(p.quantity is not None for p in group))
         for key, group in groups.items()
     ]
+    return _unite(stacked)
 
 
 def check(part: Scans, options: ReadOptions) -> None:
@@ -74,6 +77,30 @@ def check(part: Scans, options: ReadOptions) -> None:
         _decide([settled], axis, options)
     else:
         _stated(settled, options)
+
+
+def _unite(stacked: list[tuple[Group, bool]]) -> list[Group]:
+    """Bring groups on one axis to one quantity where their files state theirs, and say so."""
+    united: list[Group] = []
+    for group, stated in sorted(stacked, key=lambda s: -len(s[0].batch)):
+        at = next((i for i, g in enumerate(united) if g.batch.axis == group.batch.axis), None)
+        if at is None or not stated:
+            united.append(group)
+            continue
+        main, other = to_fraction(united[at].batch), to_quantity(group.batch, united[at].batch.quantity)
+        said = (
+            f"{len(other)} scans of {group.files[0]}{' and others' if len(group.files) > 1 else ''} "
+            f"({group.batch.quantity} as {group.batch.scale}) converted to {main.quantity} as fraction"
+        )
+        origin = {**other.origin, **main.origin}
+        told = [origin.get("inferred"), other.origin.get("inferred"), said]
+        origin["inferred"] = "; ".join(dict.fromkeys(t for t in told if t))
+        united[at] = Group(concatenate([main, other], origin), (*united[at].files, *group.files))
+    return united
+
+
+def _files(group: list[Scans]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(part.file for part in group))
 
 
 def _settle_unit(part: Scans, options: ReadOptions) -> tuple[Scans, Axis]:
@@ -170,8 +197,19 @@ def _stack(group: list[Scans], axis: Axis, quantity: Quantity, scale: Scale) -> 
         samples = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
     if "sample_id" not in samples.columns:
         samples.insert(0, "sample_id", pd.Series([None] * len(samples), dtype=object))
+    for column in samples.columns:
+        if samples[column].dtype == object:
+            samples[column] = _one_type(samples[column])
     spectra = group[0].spectra if len(group) == 1 else np.concatenate([part.spectra for part in group])
     return SpectralBatch(samples, spectra, axis, quantity, scale, _origin(group))
+
+
+def _one_type(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Return a column as text where files disagree whether it holds text or numbers."""
+    kinds = {type(v) for v in column if v is not None and v == v}
+    if len(kinds) < 2 or kinds <= {int, float}:
+        return column
+    return column.map(lambda v: None if v is None or v != v else str(v))
 
 
 def _origin(group: list[Scans]) -> dict[str, str]:

@@ -143,7 +143,7 @@ def _scan(block: _Block, source: Source, number: int | None) -> Scans:
         source,
         sample_name=block.labels.get("TITLE", "")[:200],
         instrument=block.labels.get("SPECTROMETERDATASYSTEM", "")[:80],
-        date=block.labels.get("LONGDATE", block.labels.get("DATE", ""))[:40],
+        scan_date=block.labels.get("LONGDATE", block.labels.get("DATE", ""))[:40],
     )
     if number is not None:
         row |= {

@@ -91,7 +91,7 @@ def read_opus(source: Source, raw: bytes, options: ReadOptions) -> Scans:
         instrument=facts.get("ins"),
         instrument_serial=facts.get("srn"),
         operator=facts.get("cnm"),
-        date=_date(chosen.status),
+        scan_date=_date(chosen.status),
     )
     return Scans(
         source.name,

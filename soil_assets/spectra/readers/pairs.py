@@ -21,7 +21,7 @@ from soil_assets.spectra.readers.columns import quantity_in, unit_in
 from soil_assets.spectra.readers.rows import scan_row
 from soil_assets.spectra.readers.scans import ReadOptions, Scans
 from soil_assets.spectra.readers.source import Source
-from soil_assets.spectra.readers.text import Dialect, decode, is_number, split_line
+from soil_assets.spectra.readers.text import Dialect, decode, is_number, lines_of, split_line
 
 #: A table with fewer rows than this is not a spectrum on its side.
 _FEWEST_BANDS = 8
@@ -49,7 +49,7 @@ def read_pairs(source: Source, raw: bytes, dialect: Dialect, options: ReadOption
         When a line is cut or a position is not a number.
     """
     text, _ = decode(raw)
-    lines = text.splitlines()[dialect.skipped :]
+    lines = lines_of(text)[dialect.skipped :]
     rows = [split_line(line, dialect.separator) for line in lines if line.strip()]
     header: list[str] | None = None
     if rows and not all(is_number(cell) for cell in rows[0] if cell.strip()):
@@ -88,7 +88,7 @@ def read_sed(source: Source, raw: bytes, options: ReadOptions) -> Scans:
     facts = {
         "instrument": told.get("Instrument", "").split("_")[0],
         "instrument_serial": told.get("Instrument", "").partition("_")[2],
-        "date": told.get("Date", "").split(",")[0],
+        "scan_date": told.get("Date", "").split(",")[0],
     }
     header = lines[start + 1].split("\t")
     if len(header) != len(rows[0]):
@@ -156,7 +156,7 @@ def scans_of_columns(
         unit or unit_in(" / ".join([header[0] if header else "", *comments])),
         quantity,
         scale if quantity == "reflectance" else None,
-        {"format": kind, **{k: v for k, v in facts.items() if k in ("instrument", "operator", "date") and v}},
+        {"format": kind, **{k: v for k, v in facts.items() if k in ("instrument", "operator") and v}},
         tuple(said),
     )
 

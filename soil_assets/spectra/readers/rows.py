@@ -43,5 +43,6 @@ def scan_row(source: Source, **facts: Any) -> dict[str, Any]:
 
 
 def shared(row: dict[str, Any]) -> dict[str, str]:
-    """Return what a row tells of the whole batch: instrument, operator, date."""
-    return {key: str(row[key]) for key in ("instrument", "operator", "date") if key in row}
+    """Return what a row tells of the whole batch: instrument, operator, and the day of the scan."""
+    told = {key: str(row[key]) for key in ("instrument", "operator") if key in row}
+    return told | ({"date": str(row["scan_date"])[:10]} if "scan_date" in row else {})

@@ -11,22 +11,37 @@ import re
 from soil_assets.errors import BadInput
 from soil_assets.spectra.readers import opus, spa, spc
 
+
+class NotSpectraError(BadInput):
+    """A file that holds no spectra and cannot: a document, a picture, what a desktop leaves behind.
+
+    Beside spectra it is passed over with a note; asked for alone it is refused like any bad input.
+    """
+
+
 #: Formats with a reader.
 FORMATS = ("opus", "asd", "spc", "omnic", "jcamp", "sed", "parquet", "zip", "text")
 
 _EXPORT = "export the spectra as CSV or JCAMP-DX"
-#: Signature, what it is, what to do: files that turn up beside spectra and are none, or none that can be
-#: read.
+_ASIDE = "leave it out of the batch"
+#: Signature and name of files that hold no spectra and cannot.
+_DOCUMENTS: tuple[tuple[bytes, str], ...] = (
+    (b"%PDF", "a PDF document"),
+    (b"\x89PNG", "a picture (PNG)"),
+    (b"\xff\xd8\xff", "a picture (JPEG)"),
+    (b"GIF8", "a picture (GIF)"),
+    (b"{\\rtf", "a rich-text document"),
+    (b"\x7fELF", "a program"),
+    (b"MZ", "a program"),
+)
+#: Signature, what it is, what to do: files that may hold spectra but cannot be read as they are.
 _REFUSED: tuple[tuple[bytes, str, str], ...] = (
-    (b"version https://git-lfs.github.com/spec/", "a Git LFS pointer, not the file itself",
-     "run git lfs pull"),
-    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Office file or thumbnail cache (OLE)",
-     "save a workbook as .xlsx or CSV"),
-    (b"%PDF", "a PDF document", "leave it out of the batch"),
-    (b"\x89PNG", "a picture (PNG)", "leave it out of the batch"),
-    (b"\xff\xd8\xff", "a picture (JPEG)", "leave it out of the batch"),
-    (b"GIF8", "a picture (GIF)", "leave it out of the batch"),
-    (b"{\\rtf", "a rich-text document", "leave it out of the batch"),
+    (
+        b"version https://git-lfs.github.com/spec/",
+        "a Git LFS pointer, not the file itself",
+        "run git lfs pull",
+    ),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Office file (OLE)", "save a workbook as .xlsx or CSV"),
     (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", "unpack it, or pack it as .zip"),
     (b"Rar!", "a RAR archive", "unpack it, or pack it as .zip"),
     (b"BZh", "a bzip2 file", "unpack it, or pack it as .zip or .gz"),
@@ -40,10 +55,8 @@ _REFUSED: tuple[tuple[bytes, str, str], ...] = (
     (b"PEPE", "a PerkinElmer binary file, which has no reader here", _EXPORT),
     (b"NIRCAL Project File", "a Buchi NIRCal project, which has no reader here", _EXPORT),
     (b"MATLAB 5.0", "a MATLAB file", _EXPORT),
-    (b"\x7fELF", "a program", "leave it out of the batch"),
-    (b"MZ", "a program", "leave it out of the batch"),
     (b"Spectral Exte File", "an OMNIC library file, which has no reader here", _EXPORT),
-)  # fmt: skip
+)
 _MARKUP = re.compile(rb"\s*(<!doctype|<html|<\?xml|<svg)", re.IGNORECASE)
 _BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 
@@ -87,8 +100,15 @@ def format_of(head: bytes, file: str) -> str:
     BadInput
         With what the file is instead, and what to do about it.
     """
+    what = noise(file)
+    # A pointer under a desktop file's name is still a pointer.
+    if what is not None and not head.startswith(_REFUSED[0][0]):
+        raise NotSpectraError("not a spectra file", file=file, found=what, mend=_ASIDE)
     if not head:
         raise BadInput("the file is empty", file=file, found="0 bytes", mend="export or copy it again")
+    for signature, what in _DOCUMENTS:
+        if head.startswith(signature):
+            raise NotSpectraError("not a spectra file", file=file, found=what, mend=_ASIDE)
     for signature, what, mend in _REFUSED:
         if head.startswith(signature):
             raise BadInput("not a spectra file", file=file, found=what, mend=mend)
@@ -114,9 +134,11 @@ def format_of(head: bytes, file: str) -> str:
             mend=_EXPORT,
         )
     if _MARKUP.match(head):
-        raise BadInput("not a spectra file", file=file, found="a web page or XML", mend=_EXPORT)
+        raise NotSpectraError("not a spectra file", file=file, found="a web page or XML", mend=_EXPORT)
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
-    if re.match(rb"(\$\$[^\n]*\n\s*)*##\s*[A-Za-z$.]", text):
+    if text.startswith((b"{", b"[")):
+        raise NotSpectraError("not a spectra file", file=file, found="a JSON document", mend=_ASIDE)
+    if re.match(rb"(\$\$[^\n]*\n\s*)*##\s*(TITLE|JCAMP)", text, re.IGNORECASE):
         return "jcamp"
     if re.search(rb"^Data:\s*$", head[:8192], re.MULTILINE) and re.search(
         rb"^Instrument:", head[:8192], re.MULTILINE

@@ -61,7 +61,7 @@ def read_omnic(source: Source, raw: bytes, options: ReadOptions) -> list[Scans]:
         facts: dict[str, Any] = {
             "sample_name": window.text(30, 256),
             "instrument_serial": _serial(histories[number]) if number < len(histories) else None,
-            "date": _date(window),
+            "scan_date": _date(window),
         }
         row = scan_row(source, **facts)
         if len(headers) > 1:

@@ -70,7 +70,7 @@ def _read_new(source: Source, window: Window, order: str, options: ReadOptions) 
             at += 4 * count
         else:
             positions = window.even_axis(first, last, count)
-    facts = {"instrument": window.text(45, 9), "date": _date(date), "comment": window.text(88, 130)}
+    facts = {"instrument": window.text(45, 9), "scan_date": _date(date), "comment": window.text(88, 130)}
     spectra, axes = [], []
     for _ in range(subs):
         _, sub_exponent, _ = window.unpack(f"{order}BbH", at, "a spectrum's header")
@@ -100,7 +100,7 @@ def _read_old(source: Source, window: Window, options: ReadOptions) -> list[Scan
     _check_count(window, points)
     positions = window.even_axis(first, last, points)
     date = _calendar(_full_year(year & 0x0FFF), month, day, hour, minute)
-    facts = {"date": date, "comment": window.text(64, 130)}
+    facts = {"scan_date": date, "comment": window.text(64, 130)}
     spectra = []
     at = _OLD_HEADER_BYTES
     while True:

@@ -25,14 +25,8 @@ from soil_assets.errors import BadInput
 from soil_assets.spectra.readers.columns import KNOWN_COLUMNS, BandColumns, choose_run, sample_column, squeeze
 from soil_assets.spectra.readers.scans import ReadOptions, Scans
 from soil_assets.spectra.readers.source import Source
-from soil_assets.spectra.readers.text import Dialect, is_number, split_line
-
-#: Cells that stand for 'not measured'.
-MISSING_WORDS = (
-    "", "NA", "N/A", "#N/A", "NaN", "nan", "NAN", "null", "NULL", "None", "-", "--", ".", "n.d.", "nd",
-    "missing", "masked",
-)  # fmt: skip
-_BLOCK_BYTES = 4 << 20
+from soil_assets.spectra.readers.stream import GrowingMatrix, NotCleanError, stream_table
+from soil_assets.spectra.readers.text import MISSING_WORDS, Dialect, is_number, lines_of, split_line
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,9 +62,9 @@ def read_text_table(
         return plain_table(source.name, header, rows)
     others = _others(header, run)
     try:
-        spectra, texts = _stream(source, dialect, header, run, others, options)
+        spectra, texts = stream_table(source, dialect, len(header), run.indices.tolist(), others, options)
         said: tuple[str, ...] = ()
-    except _NotCleanError:
+    except NotCleanError:
         spectra, texts, said = _careful(source, dialect, header, run, others, options)
     samples = samples_table(source.name, [header[i] for i in others], texts, options, len(spectra))
     return scans_of(source.name, run, samples, spectra, header, dialect.comments, said, "wide text table")
@@ -156,9 +150,8 @@ def samples_table(
 
 
 def _header(head: bytes, dialect: Dialect, file: str) -> list[str]:
-    text = head[dialect.mark :].decode(dialect.encoding, errors="replace")
-    lines = text.split("\n", dialect.skipped + 1)
-    cells = split_line(lines[dialect.skipped].rstrip("\r"), dialect.separator)
+    lines = lines_of(head[dialect.mark :].decode(dialect.encoding, errors="replace"))
+    cells = split_line(lines[dialect.skipped], dialect.separator)
     if sum(map(is_number, cells)) == len(cells):
         raise BadInput(
             "the table has no header, so its band positions are not known",
@@ -176,89 +169,6 @@ def _others(header: Sequence[str], run: BandColumns) -> list[int]:
     return [i for i in range(len(header)) if i not in bands]
 
 
-class _NotCleanError(Exception):
-    """Arrow refused the table; the careful reader says why."""
-
-
-def _stream(
-    source: Source,
-    dialect: Dialect,
-    header: list[str],
-    run: BandColumns,
-    others: list[int],
-    options: ReadOptions,
-) -> tuple[npt.NDArray[np.float32], list[npt.NDArray[Any]]]:
-    import pyarrow as pa
-    import pyarrow.csv as arrow_csv
-
-    if dialect.separator == " " or dialect.encoding != "utf-8":
-        raise _NotCleanError
-    names = [f"c{i}" for i in range(len(header))]
-    bands = [names[i] for i in run.indices]
-    types = dict.fromkeys(names, pa.string()) | dict.fromkeys(bands, pa.float32())
-    stream: Any = None
-    try:
-        stream = _arrow_input(source, options)
-        reader = arrow_csv.open_csv(
-            stream,
-            read_options=arrow_csv.ReadOptions(
-                block_size=_BLOCK_BYTES, skip_rows=dialect.skipped + 1, column_names=names
-            ),
-            parse_options=arrow_csv.ParseOptions(delimiter=dialect.separator),
-            convert_options=arrow_csv.ConvertOptions(
-                column_types=types,
-                null_values=list(MISSING_WORDS),
-                strings_can_be_null=True,
-                decimal_point=dialect.decimal,
-                include_columns=bands + [names[i] for i in others],
-            ),
-        )
-        rows = _Rows(run.indices.size)
-        texts: list[list[Any]] = [[] for _ in others]
-        for block in reader:
-            rows.append(
-                block.select(range(len(bands))).to_tensor(null_to_nan=True, row_major=True).to_numpy(),
-                block.nbytes,
-            )
-            for place, column in enumerate(texts):
-                column.append(block.column(len(bands) + place).to_numpy(zero_copy_only=False))
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        if isinstance(error, BadInput):
-            raise
-        raise _NotCleanError from error
-    finally:
-        if stream is not None:
-            stream.close()
-    return rows.matrix(), [np.concatenate(c) if c else np.empty(0, object) for c in texts]
-
-
-def _arrow_input(source: Source, options: ReadOptions) -> Any:
-    import pyarrow as pa
-
-    if source.path is not None and not source.gzipped():
-        return pa.OSFile(str(source.path), "rb")
-    return pa.PythonFile(source.unpacked(options.limits.total_bytes), mode="r")
-
-
-class _Rows:
-    """Rows of a matrix whose number is not known; growing moves no data where the system can remap."""
-
-    def __init__(self, bands: int) -> None:
-        self._bands, self._used = bands, 0
-        self._buffer = np.empty((0, bands), np.float32)
-
-    def append(self, rows: npt.NDArray[np.float32], _bytes: int) -> None:
-        needed = self._used + len(rows)
-        if needed > len(self._buffer):
-            self._buffer.resize((max(needed, int(len(self._buffer) * 1.25)), self._bands), refcheck=False)
-        self._buffer[self._used : needed] = rows
-        self._used = needed
-
-    def matrix(self) -> npt.NDArray[np.float32]:
-        self._buffer.resize((self._used, self._bands), refcheck=False)
-        return self._buffer
-
-
 def _careful(
     source: Source,
     dialect: Dialect,
@@ -267,7 +177,7 @@ def _careful(
     others: list[int],
     options: ReadOptions,
 ) -> tuple[npt.NDArray[np.float32], list[npt.NDArray[Any]], tuple[str, ...]]:
-    rows = _Rows(run.indices.size)
+    rows = GrowingMatrix(run.indices.size)
     texts: list[list[Any]] = [[] for _ in others]
     said: list[str] = []
     strange: list[str] = []
@@ -284,7 +194,7 @@ def _careful(
             strange += [
                 f"row {number}, column {header[run.indices[i]]}: {cells[run.indices[i]]!r}" for i in bad[:3]
             ]
-        rows.append(spectrum[None, :], 0)
+        rows.append(spectrum)
         for column, index in zip(texts, others, strict=True):
             column.append(_text_or_none(cells[index]) if index < len(cells) else None)
     if strange:

@@ -13,6 +13,11 @@ from dataclasses import dataclass
 
 from soil_assets.errors import BadInput
 
+#: Cells that stand for 'not measured'.
+MISSING_WORDS = (
+    "", "NA", "N/A", "#N/A", "NaN", "nan", "NAN", "null", "NULL", "None", "-", "--", ".", "n.d.", "nd",
+    "missing", "masked",
+)  # fmt: skip
 _MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 _SEPARATORS = (",", ";", "\t", "|")
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
@@ -76,7 +81,7 @@ def dialect_of(head: bytes, file: str) -> Dialect:
         When the text has no line to judge by.
     """
     encoding, mark = encoding_of(head)
-    lines = head[mark:].decode(encoding, errors="replace").splitlines()
+    lines = lines_of(head[mark:].decode(encoding, errors="replace"))
     skipped, comments = 0, []
     while skipped < len(lines) and (
         not lines[skipped].strip(" \t,;") or lines[skipped].lstrip().startswith(("#", "//"))
@@ -116,6 +121,11 @@ def _decimal(lines: list[str], separator: str) -> str:
     return "," if sum("," in n for n in numbers) > sum("." in n for n in numbers) else "."
 
 
+def lines_of(text: str) -> list[str]:
+    """Return a text's lines, however they end."""
+    return re.split(r"\r\n|\n|\r", text)
+
+
 def split_line(line: str, separator: str) -> list[str]:
     """Return one line's cells, quotes taken off."""
     if separator == " ":
@@ -130,7 +140,7 @@ def is_number(cell: str) -> bool:
 
 def first_rows(head: bytes, dialect: Dialect, count: int = 40) -> list[list[str]]:
     """Return the cells of the first whole rows, the header taken off when it is one."""
-    lines = head[dialect.mark :].decode(dialect.encoding, errors="replace").splitlines()[dialect.skipped :]
+    lines = lines_of(head[dialect.mark :].decode(dialect.encoding, errors="replace"))[dialect.skipped :]
     if len(lines) > 1 and len(head) > 1 and not head.endswith(b"\n"):
         lines = lines[:-1]  # perhaps cut by the end of the sample
     rows = [split_line(line, dialect.separator) for line in lines[: count + 1] if line.strip()]

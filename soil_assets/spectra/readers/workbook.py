@@ -17,8 +17,8 @@ from soil_assets.spectra.readers.columns import choose_run
 from soil_assets.spectra.readers.pairs import looks_like_pairs, scans_of_columns
 from soil_assets.spectra.readers.scans import ReadOptions, Scans
 from soil_assets.spectra.readers.source import Source, too_large
-from soil_assets.spectra.readers.table import MISSING_WORDS, PlainTable, plain_table, samples_table, scans_of
-from soil_assets.spectra.readers.text import is_number
+from soil_assets.spectra.readers.table import PlainTable, plain_table, samples_table, scans_of
+from soil_assets.spectra.readers.text import MISSING_WORDS, is_number
 
 #: A workbook's cells are Python objects: more of them than this are a table for CSV or Parquet.
 _MOST_CELLS = 20_000_000
