@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from soil_assets.quality.spectrum_rules import PERCENT_MEDIAN
+from soil_assets.quality.spectrum_rules import LEAST_BANDS, MAX_STEP_RATIO, PERCENT_MEDIAN
 from soil_assets.spectra.axis import Axis
 from soil_assets.spectra.batch import Quantity, SpectralBatch
 
@@ -40,14 +40,14 @@ def quality_figures(batch: SpectralBatch, axis: Axis) -> pd.DataFrame:
     Returns
     -------
     DataFrame, one row a scan
-        ``row``, ``sample_id``; ``bands``; ``missing_bands`` (not finite, between the scan's first and last
-        finite band, or all); ``covered_low``, ``covered_high`` (in the model axis's unit), ``uncovered`` (how
-        much of the model's range is missing at the worse end); ``minimum``, ``maximum``, ``median`` (of the
-        declared quantity, as fraction); ``scale_ratio`` (median against the batch's); ``contrast`` (range
-        over median); ``clipped_share`` (bands in a run at the scan's highest or lowest value, less what
-        rounding explains); ``dark_share`` (bands too dark for a logarithm, of reflectance); ``join_step``
-        (largest step where detectors meet, against the local slope, as a share of the signal; NaN where the
-        axis shows no joins).
+        ``row``, ``sample_id``; ``bands``; ``band_step`` (their median distance within the model's range);
+        ``missing_bands`` (not finite, between the scan's first and last finite band, or all);
+        ``covered_low``, ``covered_high`` (in the model axis's unit), ``uncovered`` (how much of the model's
+        range is missing at the worse end); ``minimum``, ``maximum``, ``median`` (of the declared quantity, as
+        fraction); ``scale_ratio`` (median against the batch's); ``contrast`` (range over median);
+        ``clipped_share`` (bands in a run at the scan's highest or lowest value, less what rounding explains);
+        ``dark_share`` (bands too dark for a logarithm, of reflectance); ``join_step`` (largest step where
+        detectors meet, against the local slope, as a share of the signal; NaN where the axis shows no joins).
     """
     spectra = batch.spectra
     positions = batch.axis.to_unit(axis.unit).values
@@ -67,12 +67,19 @@ def quality_figures(batch: SpectralBatch, axis: Axis) -> pd.DataFrame:
     figures = pd.DataFrame(columns)
     figures.insert(0, "row", np.arange(len(batch), dtype=np.int64))
     figures.insert(1, "sample_id", batch.samples["sample_id"].astype(object).array)
+    figures["band_step"] = _step_within(positions, axis)
     figures["bands"] = np.full(len(batch), len(batch.axis), dtype=np.int64)
     short = np.maximum(figures["covered_low"] - axis.low, axis.high - figures["covered_high"])
     figures["uncovered"] = np.maximum(short, 0.0)
     medians = figures["median"].to_numpy()
     figures["scale_ratio"] = relative_to(medians, trusted_medians(medians, batch))
     return figures
+
+
+def _step_within(positions: Floats, axis: Axis) -> float:
+    ordered = np.sort(positions)
+    inside = (ordered[1:] > axis.low) & (ordered[:-1] < axis.high)
+    return float(np.median(np.diff(ordered)[inside])) if inside.any() else np.nan
 
 
 def join_steps(block: npt.NDArray[np.float32], axis: Axis, quantity: Quantity) -> Floats:
@@ -99,6 +106,12 @@ def join_steps(block: npt.NDArray[np.float32], axis: Axis, quantity: Quantity) -
         else:
             share = jump / np.maximum(np.abs(block[:, places]), 1e-3)
     return np.asarray(share.max(axis=1))
+
+
+def placeable(figures: pd.DataFrame, axis: Axis) -> npt.NDArray[np.bool_]:
+    """Tell which scans can be brought onto the model's axis: whole, covering it, fine enough for a spline."""
+    fine = (figures["band_step"] <= MAX_STEP_RATIO * axis.step) & (figures["bands"] >= LEAST_BANDS)
+    return np.asarray((figures["missing_bands"] == 0) & (figures["uncovered"] <= axis.step * 1e-6) & fine)
 
 
 def trusted_medians(medians: Floats, batch: SpectralBatch) -> Floats:

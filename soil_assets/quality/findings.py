@@ -22,7 +22,7 @@ FINDING_COLUMNS = (
 )  # fmt: skip
 QUARANTINE_COLUMNS = (
     "row", "sample_id", "scan_id", "source_file", "source_row",
-    "checks", "rules", "found", "expected", "mend",
+    "checks", "rules", "found", "expected", "mend", "scan_key",
 )  # fmt: skip
 
 _WORDS = ("rules", "found", "expected", "mend")
@@ -100,28 +100,29 @@ def findings_table(
 
 
 def quarantine_table(
-    findings: pd.DataFrame, samples: pd.DataFrame, rejected: npt.NDArray[np.intp], unreadable: Sequence[Any]
+    findings: pd.DataFrame,
+    samples: pd.DataFrame,
+    rejected: npt.NDArray[np.intp],
+    unreadable: Sequence[Any],
+    keys: Sequence[str],
 ) -> pd.DataFrame:
-    """Return one row a quarantined scan (in the order of ``rejected``), then one an unreadable file."""
+    """Return one row a quarantined scan (in the order of ``rejected``), then one an unreadable file.
+
+    ``keys`` name the quarantined scans by content (``quality.releases``).
+    """
     critical = findings[(findings["severity"] == "critical") & (findings["position"] >= 0)]
     reasons: dict[int, list[tuple[Any, ...]]] = {}
     columns = ("position", "column", "check", "rule", "found", "expected", "mend")
     for position, *reason in zip(*(critical[c] for c in columns), strict=True):
         reasons.setdefault(int(position), []).append(tuple(reason))
+    cells = {c: _cells(samples, c, rejected) for c in ("sample_id", "scan_id", "source_file", "source_row")}
     scans = pd.DataFrame(
-        {
-            "row": _source_rows(samples, rejected),
-            **{
-                c: _cells(samples, c, rejected) for c in ("sample_id", "scan_id", "source_file", "source_row")
-            },
-        }
+        {"row": _source_rows(samples, rejected), **cells, "scan_key": list(keys)}, dtype=object
     )
     words = pd.DataFrame([_joined(reasons[int(row)]) for row in rejected], columns=["checks", *_WORDS])
-    files = pd.DataFrame(
-        [{"source_file": f["source_file"], "checks": f["check"], "rules": f["rule"],
-        **{c: f[c] for c in _WORDS[1:]}}
-         for f in map(_file_finding, unreadable)]
-    )  # fmt: skip
+    files = pd.DataFrame([_file_finding(u) for u in unreadable]).rename(
+        columns={"check": "checks", "rule": "rules"}
+    )
     parts = [p for p in (pd.concat([scans, words], axis=1), files) if len(p)]
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
     table = table.reindex(columns=list(QUARANTINE_COLUMNS)).astype(object)

@@ -20,10 +20,11 @@ from soil_assets.quality.batch_findings import batch_findings
 from soil_assets.quality.cross_rules import blank_zero_texture, cross_columns, cross_rules
 from soil_assets.quality.duplicates import KnownSpectra, copies_within, landed_before
 from soil_assets.quality.expectations import Check, Evaluate, Expectation, Severity
-from soil_assets.quality.figures import quality_figures
+from soil_assets.quality.figures import placeable, quality_figures
 from soil_assets.quality.findings import FINDING_COLUMNS, findings_table, quarantine_table
 from soil_assets.quality.outcomes import CheckOutcome, check_outcomes
 from soil_assets.quality.reference_figures import ReferenceFigures, feature_figures
+from soil_assets.quality.releases import Release, apply_releases, scan_keys
 from soil_assets.quality.replicates import contradicting_results, replicate_figures
 from soil_assets.quality.rules import duplicate_rules, property_rules, replicate_rules, sample_rules
 from soil_assets.quality.spectrum_rules import spectrum_rules
@@ -88,7 +89,8 @@ class QualityResult:
         empty.
     quarantine : DataFrame
         One row a quarantined scan or unreadable file: ``row``, ``sample_id``, ``scan_id``, ``source_file``,
-        ``source_row``, ``checks``, ``rules``, ``found``, ``expected``, ``mend``.
+        ``source_row``, ``checks``, ``rules``, ``found``, ``expected``, ``mend``, ``scan_key`` (what a release
+        names).
     quarantined_batch : SpectralBatch or None
         The quarantined scans as they landed, in the order of ``quarantine``, so that they can be released.
     findings : DataFrame
@@ -129,6 +131,7 @@ def assess(
     evaluate: Evaluate,
     known: KnownSpectra | SpectralBatch | None = None,
     reference_figures: ReferenceFigures | None = None,
+    releases: Sequence[Release] = (),
 ) -> QualityResult:
     """Judge a batch scan by scan, and as a whole by the policy.
 
@@ -150,6 +153,8 @@ def assess(
         versions of this batch must not be among them (:meth:`KnownSpectra.without_batch`).
     reference_figures : ReferenceFigures, optional
         What is normal for the instrument; without it scans are compared with their own batch.
+    releases : sequence of Release, optional
+        Scans that a person let go on, with the rules that they may break.
 
     Returns
     -------
@@ -171,7 +176,7 @@ def assess(
     batch = batch.with_samples(samples)
     notes += said
     figures = quality_figures(batch, axis)
-    ready = np.flatnonzero((figures["missing_bands"] == 0) & (figures["uncovered"] <= axis.step * 1e-6))
+    ready = np.flatnonzero(placeable(figures, axis))
     harmonised = _harmonise(batch, ready, axis, quantity)
     features, note = feature_figures(harmonised, ready, len(batch), reference_figures)
     notes += [note] if note and len(batch) else []
@@ -197,12 +202,16 @@ def assess(
     failures = evaluate(tables, rules)
     about_batch = batch_findings(batch, axis, catalogue)
     findings = findings_table(failures, rules, tables, batch.samples, unreadable, about_batch)
+    if releases:
+        findings, count = apply_releases(findings, scan_keys(batch), releases)
+        notes.append(f"{count} scans go on because a person released them")
     bad = _critical_rows(findings, len(batch))
     accepted = harmonised.take(~bad[ready])
     rejected = np.flatnonzero(bad)
     if len(accepted) + len(rejected) != len(batch):
         raise RuntimeError(_leak(len(batch), len(accepted), rejected.size))
-    quarantine = quarantine_table(findings, batch.samples, rejected, unreadable)
+    held = batch.take(rejected)
+    quarantine = quarantine_table(findings, batch.samples, rejected, unreadable, scan_keys(held))
     counts = {
         "landed": len(batch) + len(unreadable),
         "accepted": len(accepted),
@@ -211,7 +220,7 @@ def assess(
     return QualityResult(
         accepted=accepted,
         quarantine=quarantine,
-        quarantined_batch=None if had_none else batch.take(rejected),
+        quarantined_batch=None if had_none else held,
         findings=findings[list(FINDING_COLUMNS)],
         figures=figures,
         counts=counts,
@@ -250,15 +259,17 @@ def _crop(batch: SpectralBatch, axis: Axis) -> SpectralBatch:
     if batch.axis == axis:
         return batch
     positions = batch.axis.to_unit(axis.unit).values
-    inside = np.flatnonzero((positions >= axis.low) & (positions <= axis.high))
-    first = max((int(inside[0]) if inside.size else 0) - 1, 0)
-    last = min((int(inside[-1]) if inside.size else len(positions) - 1) + 1, len(positions) - 1)
+    ascending = positions if positions[0] < positions[-1] else positions[::-1]
     finite: npt.NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(batch.spectra), axis=0)
-    while first > 0 and finite[first - 1] and inside[0] - first < _MARGIN_BANDS:
-        first -= 1
-    while last < len(positions) - 1 and finite[last + 1] and last - inside[-1] < _MARGIN_BANDS:
-        last += 1
+    finite = finite if ascending is positions else finite[::-1]
+    first = max(int(np.searchsorted(ascending, axis.low, side="right")) - 1, 0)
+    last = min(int(np.searchsorted(ascending, axis.high, side="left")), len(ascending) - 1)
+    before, after = np.flatnonzero(~finite[:first]), np.flatnonzero(~finite[last + 1 :])
+    first = max(first - _MARGIN_BANDS, int(before[-1]) + 1 if before.size else 0)
+    last = min(last + _MARGIN_BANDS, last + int(after[0]) if after.size else len(ascending) - 1)
     keep = slice(first, last + 1)
+    if ascending is not positions:
+        keep = slice(len(positions) - 1 - last, len(positions) - first)
     return replace(batch, spectra=batch.spectra[:, keep], axis=Axis(batch.axis.values[keep], batch.axis.unit))
 
 

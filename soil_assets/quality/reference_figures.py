@@ -192,7 +192,7 @@ def _against(
     noise = {name: v for name, v in features.items() if name.startswith("noise_")}
     out = dict.fromkeys(FEATURE_COLUMNS, unknown)
     if water:
-        out["water_height"] = features[water[0]]
+        out["water_height"] = np.max([features[n] for n in water], axis=0)
     if CO2[0].name in features:
         out["co2_height"] = features[CO2[0].name]
     if noise:

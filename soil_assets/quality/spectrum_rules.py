@@ -17,6 +17,11 @@ INTENSITY_LIMITS: dict[Quantity, tuple[tuple[float, float], tuple[float, float]]
     "reflectance": ((-0.1, 2.0), (-0.02, 1.2)),
     "absorbance": ((-1.0, 5.0), (-0.1, 3.5)),
 }
+#: Landed bands may be this many times as far apart as the model's; beyond, a spline invents what lies
+#: between.
+MAX_STEP_RATIO = 8.0
+#: A cubic spline goes through four points or more.
+LEAST_BANDS = 4
 #: No soil reflects 150 % over half of its range: such a median is a percentage called a fraction.
 PERCENT_MEDIAN = 1.5
 #: log10(100) = 2: absorbance computed from percent lies two units too low, so its median is far below zero.
@@ -39,9 +44,11 @@ def spectrum_rules(axis: Axis, quantity: Quantity) -> list[Expectation]:
 def _units(quantity: Quantity) -> list[Expectation]:
     other = "reflectance" if quantity == "absorbance" else "absorbance"
     inverted = Expectation(
-        "quantity", "units", "critical", "figures", "water_height", "between", low=-0.01, masked_by=("flat",),
+        "quantity", "units", "critical", "figures", "water_height", "between", low=-0.001,
+        masked_by=("flat",),
         expected=f"{quantity}, in which water is a {'peak' if quantity == 'absorbance' else 'dip'}",
-        found="water band inverted (height {water_height:.3f} in absorbance)", subject=_SPECTRUM,
+        found="every water band inverted (height {water_height:.3f} in absorbance at most)",
+        subject=_SPECTRUM,
         mend=f"the values look like {other}: declare quantity: {other}, or convert them",
     )  # fmt: skip
     if quantity == "absorbance":
@@ -80,6 +87,13 @@ def _whole(axis: Axis) -> list[Expectation]:
               f"{axis.low:g} to {axis.high:g} {axis.unit} (spectra are never extrapolated)",
               f"{{covered_low:g}} to {{covered_high:g}} {axis.unit}",
               "measure the full range, or use a model trained on the range that was measured"),
+        _rule("too_coarse", "critical", "band_step", None, MAX_STEP_RATIO * axis.step,
+              f"a band at least every {MAX_STEP_RATIO * axis.step:g} {axis.unit}",
+              f"a band every {{band_step:.3g}} {axis.unit}",
+              "export the spectra at the resolution they were measured with"),
+        _rule("too_coarse", "critical", "bands", LEAST_BANDS, None, f"at least {LEAST_BANDS} bands",
+              "{bands} bands",
+              "export the spectra at the resolution they were measured with"),
         _rule("flat", "critical", "contrast", 0.02, None,
         "a spectrum that varies by at least 2 % of its median",
               "varies by {contrast:.2%} of its median", _REMEASURE),
