@@ -44,6 +44,13 @@ def open_sources(path_or_url: str | os.PathLike[str], limits: Limits) -> Iterato
         yield opened
 
 
+@contextmanager
+def expand(source: Source, limits: Limits) -> Iterator[list[Source]]:
+    """Yield the members of an archive, or the source itself when it is none."""
+    with ExitStack() as stack:
+        yield _unpack(source, limits, 1, stack)
+
+
 def _is_url(text: str) -> bool:
     return "://" in text and not text.startswith("file://")
 

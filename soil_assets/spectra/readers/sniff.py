@@ -120,12 +120,13 @@ def format_of(head: bytes, file: str) -> str:
         return "parquet"
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return "zip"
-    binary = b"\0" in head[:4096] and not head.startswith(_BYTE_ORDER_MARKS)
+    marked = head.startswith(_BYTE_ORDER_MARKS)
+    binary = b"\0" in head[:4096] and not marked
     if binary and re.match(rb"ASD|as[2-8]", head):
         return "asd"
     if binary and len(head) > 1 and head[1] in (spc.NEW_LITTLE, spc.NEW_BIG, spc.OLD):
         return "spc"
-    if binary or _unprintable(head[:4096]) > 0.1:
+    if binary or (not marked and _unprintable(head[:4096]) > 0.1):
         raise BadInput(
             "not a spectra file of a known format",
             file=file,
