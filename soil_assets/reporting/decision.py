@@ -180,6 +180,10 @@ def _property_images(result: PropertyResult, figures: dict[str, Any]) -> dict[st
         images[f"observed-{name}.png"] = plots.predicted_against_observed(
             table, unit, f"{figures['label']}: candidate on the benchmark"
         )
+    if result.confusion is not None and result.confusion.labels:
+        images[f"classes-{name}.png"] = plots.confusion(
+            result.confusion.labels, result.confusion.counts, f"{figures['label']}: classes"
+        )
     points = result.trend
     if len(points) > 1:
         images[f"trend-{name}.png"] = plots.metric_trend(

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from soil_assets.config import ModelPolicy
-from soil_assets.reporting.decision_inputs import PropertyResult
+from soil_assets.reporting.decision_inputs import PropertyResult, Stratum
 from soil_assets.reporting.numerals import NOT_JUDGED, decimals_for, finite, fixed, percent, span
 from soil_assets.reporting.outcome import outcome
 
@@ -41,7 +41,7 @@ def property_figures(result: PropertyResult, policy: ModelPolicy) -> dict[str, A
     dict
         ``name``, ``label``, ``unit``, ``n``, ``outcome``, ``reason``, ``metrics`` (by key: main, candidate,
         difference, low, high, level, decimals, text), ``coverage`` (a list of level, n, inside, picp, low,
-        high, covered, text), ``notes``. JSON-ready; a missing figure is None and its text is ``not judged``.
+        high, covered, text), ``strata``, ``notes``. JSON-ready; a missing figure is None, its text says so.
     """
     candidate, main = result.candidate or {}, result.main or {}
     unit_decimals = decimals_for([_metric(candidate, "rmse"), _metric(main, "rmse")])
@@ -57,6 +57,7 @@ def property_figures(result: PropertyResult, policy: ModelPolicy) -> dict[str, A
         "reason": str((result.comparison or {}).get("reason") or ""),
         "metrics": metrics,
         "coverage": _coverage(candidate),
+        "strata": [_stratum(s, unit_decimals) for s in result.strata],
         "notes": _notes(candidate),
     }
 
@@ -137,6 +138,19 @@ def _coverage(candidate: Mapping[str, Any]) -> list[dict[str, Any]]:
             }
         )
     return table
+
+
+def _stratum(stratum: Stratum, places: int) -> dict[str, Any]:
+    main, candidate = stratum.main, stratum.candidate
+    change = None if main is None or candidate is None else candidate - main
+    figures: dict[str, Any] = {"name": "RMSE", "main": main, "candidate": candidate, "difference": change}
+    figures |= {"low": stratum.low, "high": stratum.high, "level": 0.95, "decimals": places}
+    told = stratum.low is not None and stratum.high is not None
+    verdict = NOT_JUDGED
+    if told and change is not None:
+        verdict = "worse" if stratum.low > 0 else "better" if stratum.high < 0 else "no clear change"  # type: ignore[operator]
+    figures |= {"text": _metric_text(figures), "verdict": verdict}
+    return figures | {"name": stratum.name, "n": stratum.n}
 
 
 def _notes(candidate: Mapping[str, Any]) -> list[str]:

@@ -88,6 +88,29 @@ class TrendPoint(_Facts):
     high: Number = None
 
 
+class Stratum(_Facts):
+    """RMSE of both models in a part of the benchmark, with the interval of the difference."""
+
+    name: str
+    n: Annotated[int, Field(ge=0)]
+    main: Number = None
+    candidate: Number = None
+    low: Number = None
+    high: Number = None
+
+
+class Confusion(_Facts):
+    """Observed (rows) against predicted (columns) class of a property that is a class, such as texture."""
+
+    labels: tuple[str, ...]
+    counts: tuple[tuple[Annotated[int, Field(ge=0)], ...], ...]
+
+    def model_post_init(self, _: object) -> None:
+        """Refuse a table that is not square in its labels."""
+        if len(self.counts) != len(self.labels) or any(len(row) != len(self.labels) for row in self.counts):
+            raise ValueError(f"{len(self.labels)} classes need as many rows and columns of counts")
+
+
 class PropertyResult(_Facts):
     """One property: what the candidate reaches, what main reaches, and how they compare.
 
@@ -101,8 +124,10 @@ class PropertyResult(_Facts):
         ``Comparison.to_dict()``; None without a main model.
     checks : tuple of Check
         The gates of this property's candidate.
-    importance, trend
-        What the plots of band importance and of main's history show, where known.
+    importance, trend, confusion
+        What the plots of band importance, of main's history and of classes show, where known.
+    strata : tuple of Stratum
+        Parts of the benchmark, so that a loss in one of them is not hidden by the whole.
     """
 
     name: str
@@ -114,6 +139,8 @@ class PropertyResult(_Facts):
     checks: tuple[Check, ...] = ()
     importance: BandImportance | None = None
     trend: tuple[TrendPoint, ...] = ()
+    confusion: Confusion | None = None
+    strata: tuple[Stratum, ...] = ()
 
 
 class BatchResult(_Facts):

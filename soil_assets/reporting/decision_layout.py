@@ -51,7 +51,6 @@ def layout(
     proposed: Decision | None = None,
 ) -> Document:
     """Return the report as a document; ``proposed`` is the decision by the change's own policy."""
-    main = inputs.main or "no model on main"
     blocks: list[Block] = [
         Heading(f"Soil models: {decision.verdict}", level=2),
         Paragraph((Image("decision.svg", f"soil decision: {decision.verdict}"),)),
@@ -66,7 +65,7 @@ def layout(
         blocks.append(Bullets(list(decision.reasons)))
     if decision.cautions:
         blocks += [Paragraph(Strong("Mind also")), Bullets(list(decision.cautions))]
-    blocks += _metrics(properties, inputs.candidate, main)
+    blocks += _metrics(properties, inputs.candidate, inputs.main)
     blocks += _plots(properties, images)
     blocks += _batches(inputs.batches)
     if inputs.changes:
@@ -109,17 +108,12 @@ def _metrics(properties: list[dict[str, Any]], candidate: str, main: str) -> lis
         at90 = [c for c in p["coverage"] if c["level"] is not None and abs(c["level"] - 0.9) < 1e-9]
         held = f"{at90[0]['text']}: {at90[0]['verdict']}" if at90 else "not judged"
         table.append([name, p["outcome"], *cells, held])
+    compared: Text = ("main ", Code(main), " -> candidate ", Code(candidate), ", the same samples")
+    if not main:
+        compared = ("candidate ", Code(candidate), "; there is no model on main to compare with")
     return [
         Heading("On the benchmark", 3),
-        Paragraph(
-            (
-                "main ",
-                Code(main),
-                " -> candidate ",
-                Code(candidate),
-                ", the same samples; difference in brackets",
-            )
-        ),
+        Paragraph(compared),
         Table(header, table),
     ]
 
@@ -229,10 +223,15 @@ def _more_figures(properties: list[dict[str, Any]], images: Mapping[str, bytes])
     blocks: list[Block] = [Table(header, table)] if table else [Paragraph("Coverage: not judged.")]
     blocks.append(Table(("Property", "R2"), [[p["label"], p["metrics"]["r2"]["text"]] for p in properties]))
     blocks.append(Paragraph("Each figure is rounded on its own; the JSON holds them in full."))
+    blocks += _strata(properties)
     notes = [f"{p['label']}: {note}" for p in properties for note in p["notes"]]
     if notes:
         blocks.append(Bullets(notes))
-    kinds = (("vip", "band importance (VIP)"), ("trend", "benchmark RMSE over main's versions"))
+    kinds = (
+        ("classes", "observed against predicted class"),
+        ("vip", "band importance (VIP)"),
+        ("trend", "benchmark RMSE over main's versions"),
+    )
     shown = [
         Image(f"{kind}-{slug(p['name'])}.png", f"{p['label']}: {words}")
         for kind, words in kinds
@@ -240,6 +239,14 @@ def _more_figures(properties: list[dict[str, Any]], images: Mapping[str, bytes])
         if f"{kind}-{slug(p['name'])}.png" in images
     ]
     return [*blocks, Figures(shown)] if shown else blocks
+
+
+def _strata(properties: list[dict[str, Any]]) -> list[Block]:
+    table: list[list[Text]] = [
+        [p["label"], s["name"], str(s["n"]), s["text"], s["verdict"]] for p in properties for s in p["strata"]
+    ]
+    header = ("Property", "Stratum", "n", "RMSE", "")
+    return [Table(header, table, frozenset({2}))] if table else []
 
 
 def _checks(checks: list[tuple[str, Check]]) -> Block:

@@ -49,11 +49,16 @@ def visible(text: str, limit: int = 2000) -> str:
 
 
 def markdown_text(text: str, limit: int = 2000) -> str:
-    """Escape for running text and table cells of GitHub-flavoured Markdown."""
+    """Escape for GitHub-flavoured Markdown, wherever the text stands, the start of a line included."""
+    return line_start(markdown_inline(text, limit))
+
+
+def markdown_inline(text: str, limit: int = 2000) -> str:
+    """Escape for a place inside a line (a table's cell, a heading); see :func:`line_start` for its start."""
     escaped = _UNDERSCORE.sub(r"\\_", visible(text, limit).translate(_MARKDOWN))
     for pattern, replacement in _TRIGGERS:
         escaped = pattern.sub(replacement, escaped)
-    return line_start(escaped)
+    return escaped
 
 
 def line_start(markdown: str) -> str:

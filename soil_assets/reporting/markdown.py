@@ -31,7 +31,7 @@ from soil_assets.reporting.escaping import (
     line_start,
     markdown_code,
     markdown_html,
-    markdown_text,
+    markdown_inline,
     safe_url,
     visible,
 )
@@ -77,7 +77,7 @@ def render(
     text = _fitting(document.blocks, limit // 4 + 1, image_url, limit)
     if text is not None:
         return text
-    notice = f"\nShortened to fit; everything is in {markdown_text(whole)}.\n"
+    notice = f"\nShortened to fit; everything is in {markdown_inline(whole)}.\n"
     for blocks, rows in _shorter(document.blocks, whole):
         text = _fitting(blocks, rows, image_url, limit - len(notice))
         if text is not None:
@@ -128,20 +128,20 @@ def _line(text: Text, image_url: ImageUrl) -> str:
 def _piece(piece: Inline, image_url: ImageUrl) -> str:
     match piece:
         case str():
-            return markdown_text(piece)
+            return markdown_inline(piece)
         case Strong():
             return _strong(piece.text)
         case Code():
             return markdown_code(piece.text)
         case Link():
             url = safe_url(piece.url)
-            return f"[{markdown_text(piece.text)}](<{url}>)" if url else markdown_text(piece.text)
+            return f"[{markdown_inline(piece.text)}](<{url}>)" if url else markdown_inline(piece.text)
         case Image():
             return _image(piece, image_url)
 
 
 def _strong(text: str) -> str:
-    escaped = markdown_text(text)
+    escaped = markdown_inline(text)
     # Stars beside a space or a punctuation mark may stay stars; the element never does.
     plain = re.fullmatch(r"[^\W_](?:.*[^\W_])?", visible(text))
     return f"**{escaped}**" if plain else f"<strong>{escaped}</strong>"
@@ -149,13 +149,13 @@ def _strong(text: str) -> str:
 
 def _image(image: Image, image_url: ImageUrl) -> str:
     address = re.sub(r"[\s<>()]", "", image_url(image.name))
-    return f"![{markdown_text(image.alt)}]({address})"
+    return f"![{markdown_inline(image.alt)}]({address})"
 
 
 def _block(block: Block, rows: int, image_url: ImageUrl) -> str:
     match block:
         case Heading():
-            return f"{'#' * block.level} {inline(block.text, image_url)}\n"
+            return f"{'#' * block.level} {_line(block.text, image_url)}\n"
         case Paragraph():
             return _line(block.text, image_url) + "\n"
         case Bullets():

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from soil_assets.config import Policy
-from soil_assets.reporting.decision_inputs import Check, DecisionInputs, PropertyResult
-from soil_assets.reporting.numerals import count, finite
+from soil_assets.reporting.cautions import cautions, unclear
+from soil_assets.reporting.decision_inputs import Check, DecisionInputs
+from soil_assets.reporting.numerals import finite
 from soil_assets.reporting.outcome import outcome
 
 Verdict = Literal["approve", "request changes", "reject", "cannot tell", "first version"]
@@ -21,7 +22,6 @@ Verdict = Literal["approve", "request changes", "reject", "cannot tell", "first 
 VALIDITY_CHECKS = ("no_benchmark_leakage", "finite")
 #: The comparison's own check: the rules read the comparison itself, so that it is not counted twice.
 COMPARISON_CHECK = "not_worse"
-_WORDS = {False: "failed", None: "was not judged"}
 
 
 @dataclass(frozen=True)
@@ -88,11 +88,11 @@ def decide(inputs: DecisionInputs) -> Decision:
         reason for rule, reasons in found[first + 1 :] if blocks(rule, inputs.policy) for reason in reasons
     ]
     rule, reasons = found[first]
-    cautions = dict.fromkeys([*later, *_cautions(inputs)])
+    more = dict.fromkeys([*later, *cautions(inputs)])
     return Decision(
         rule,
         tuple(reasons),
-        tuple(c for c in cautions if c not in reasons),
+        tuple(c for c in more if c not in reasons),
         blocks(rule, inputs.policy),
     )
 
@@ -149,11 +149,11 @@ def _not_judged(inputs: DecisionInputs) -> list[str]:
 
 
 def _cannot_tell(inputs: DecisionInputs) -> list[str]:
-    unclear = [p for p in inputs.properties if outcome(p, inputs.policy.model) == "cannot tell"]
+    open_ = [p for p in inputs.properties if outcome(p, inputs.policy.model) == "cannot tell"]
     clear = [p for p in inputs.properties if outcome(p, inputs.policy.model) in ("better", "not worse")]
     if inputs.policy.model.when_cannot_tell == "warn" and clear:
         return []
-    return [_unclear(p) for p in unclear]
+    return [unclear(p) for p in open_]
 
 
 def _first_version(inputs: DecisionInputs) -> list[str]:
@@ -252,39 +252,6 @@ RULES: tuple[Rule, ...] = (
         _approve,
     ),
 )
-
-
-def _cautions(inputs: DecisionInputs) -> list[str]:
-    unclear = [_unclear(p) for p in inputs.properties if outcome(p, inputs.policy.model) == "cannot tell"]
-    held = [
-        f"batch {b.name} is held and not in the training set"
-        for b in inputs.batches
-        if b.held and not b.part_of_change
-    ]
-    accepted = [
-        f"batch {b.name} shows drift and was let through by the policy or by a person"
-        for b in inputs.batches
-        if b.drift in ("fail", "warn") and not b.held
-    ]
-    small = [
-        f"batch {b.name}: drift was not judged"
-        for b in inputs.batches
-        if b.drift == "not_judged" and not b.held
-    ]
-    soft = [
-        f"{f'{name}: ' if name else ''}warning check {c.name} {_WORDS[c.passed]}"
-        f"{f' ({c.summary})' if c.summary else ''}"
-        for name, checks in [("", inputs.checks), *((p.name, p.checks) for p in inputs.properties)]
-        for c in checks
-        if not c.blocking and c.passed is not True
-    ]
-    return unclear + held + accepted + small + soft
-
-
-def _unclear(result: PropertyResult) -> str:
-    more = finite((result.comparison or {}).get("more_samples"))
-    words = f"; about {count(round(more), 'more benchmark sample')} would tell" if more else ""
-    return f"{result.name}: the figures cannot tell whether the candidate is worse than main{words}"
 
 
 def _failed(

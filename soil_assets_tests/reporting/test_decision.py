@@ -13,7 +13,14 @@ import pytest
 
 from soil_assets.errors import BadInput
 from soil_assets.reporting.decision import DecisionReport, build
-from soil_assets.reporting.decision_inputs import BatchResult, Check, DecisionInputs, PropertyResult
+from soil_assets.reporting.decision_inputs import (
+    BatchResult,
+    Check,
+    Confusion,
+    DecisionInputs,
+    PropertyResult,
+    Stratum,
+)
 from soil_assets_tests.reporting.facts import evaluation, first, inputs, result
 from soil_assets_tests.reporting.test_escaping import HOSTILE, _parsed
 from soil_assets_tests.reporting.test_markdown_rendered import RENDERER
@@ -247,3 +254,34 @@ def test_report_agrees_with_what_modeling_gives(tmp_path: Path) -> None:
     metric = report.data["properties"][0]["metrics"]["rmse"]
     assert metric["main"] == compared.main["rmse"]  # type: ignore[index]
     assert (metric["difference"], metric["low"], metric["high"]) == compared.rmse_difference
+
+
+def test_a_loss_in_one_stratum_is_not_hidden_by_the_whole() -> None:
+    strata = (
+        Stratum(name="clay over 30 %", n=9, main=1.2, candidate=1.9, low=0.3, high=1.1),
+        Stratum(name="clay under 30 %", n=17, main=1.5, candidate=1.1, low=-0.6, high=-0.2),
+        Stratum(name="sand", n=1, main=1.5, candidate=float("nan")),
+    )
+    report = build(inputs(result("better", strata=strata)))
+    assert report.verdict == "approve"
+    assert (
+        "clay: worse in clay over 30 % (n = 9), whatever the whole benchmark says" in report.data["cautions"]
+    )
+    told = report.data["properties"][0]["strata"]
+    assert [s["verdict"] for s in told] == ["worse", "better", "not judged"]
+    assert all(s["text"] in _unescaped(report.markdown) for s in told)
+    assert told[0]["text"] == "1.20 -> 1.90 (+0.70, 95 % CI +0.30..+1.10)"
+
+
+def test_classes_are_shown_where_a_property_has_them() -> None:
+    texture = Confusion(labels=("sand", "loam"), counts=((7, 1), (2, 9)))
+    report = build(inputs(result("better", confusion=texture)))
+    assert "classes-clay.png" in report.markdown
+    assert (
+        report.images["classes-clay.png"]
+        != build(
+            inputs(result("better", confusion=Confusion(labels=("sand", "loam"), counts=((7, 1), (9, 2)))))
+        ).images["classes-clay.png"]
+    )
+    with pytest.raises(ValueError, match="2 classes"):
+        Confusion(labels=("sand", "loam"), counts=((7, 1),))
