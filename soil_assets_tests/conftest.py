@@ -46,7 +46,9 @@ def make_platform(home: Path, **changes: object) -> Platform:
     """Return a platform on ``home``; the caller disposes of the instance."""
     settings = Settings.model_validate({"home": str(home), "properties": ["clay"], **changes})
     (home / "dagster").mkdir(parents=True, exist_ok=True)
-    instance = dg.DagsterInstance.local_temp(str(home / "dagster"))
+    instance = dg.DagsterInstance.local_temp(
+        str(home / "dagster"), overrides={"telemetry": {"enabled": False}}
+    )
     return Platform(settings, build_definitions(settings), instance)
 
 

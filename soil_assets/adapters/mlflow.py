@@ -97,7 +97,11 @@ class Registry:
             client = MlflowClient(self.tracking_uri)
             if client.get_experiment_by_name(self.experiment) is None:
                 local = self.tracking_uri.startswith("sqlite:///")
-                place = Path(self.artifacts).absolute().as_uri() if local and "://" not in self.artifacts else None
+                place = (
+                    Path(self.artifacts).absolute().as_uri()
+                    if local and "://" not in self.artifacts
+                    else None
+                )
                 client.create_experiment(self.experiment, artifact_location=place)
             return client
 
@@ -142,7 +146,8 @@ class Registry:
             raise BadInput(
                 "no such registered model",
                 found=address,
-                expected=", ".join(f"models:/{n}@staging" for n in self.names()) or "(nothing is registered yet)",
+                expected=", ".join(f"models:/{n}@staging" for n in self.names())
+                or "(nothing is registered yet)",
                 mend="list them with: soil registry list",
             )
         return self.load_version(found), found
@@ -273,7 +278,7 @@ def log_model(mlflow: Any, model: SoilModel) -> str:
             artifacts={MODEL_FOLDER: str(files)},
             code_paths=[str(code)],
             signature=ModelSignature(
-                inputs=Schema([TensorSpec(np.dtype("float32"), (-1, bands), "spectra")]),
+                inputs=Schema([TensorSpec(np.dtype("float32"), (-1, bands))]),
                 outputs=Schema([*outputs, ColSpec("boolean", "inside")]),
             ),
             pip_requirements=list(_serving_requirements()),

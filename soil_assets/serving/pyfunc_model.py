@@ -23,14 +23,14 @@ class SoilPyfunc(PythonModel):  # type: ignore[misc]
 
         self.model = load(Path(context.artifacts["soil_model"]))
 
-    def predict(  # type: ignore[no-untyped-def]  # MLflow reads annotations as a schema
-        self, context, model_input, params=None
-    ):
+    # MLflow takes this hint as 'no conversion'; without one it warns, with others it would convert band by band.
+    def predict(
+        self, context: PythonModelContext, model_input: np.ndarray, params: dict[str, Any] | None = None
+    ) -> pd.DataFrame:
         """Return value, interval and applicability of spectra, shape (n_samples, n_bands)."""
         from soil_assets.spectra.batch import SpectralBatch
 
-        spectra: Any = model_input.to_numpy() if isinstance(model_input, pd.DataFrame) else model_input
-        spectra = np.atleast_2d(np.asarray(spectra, dtype=np.float32))
+        spectra = np.atleast_2d(np.asarray(model_input, dtype=np.float32))
         ids = pd.DataFrame({"sample_id": [str(i + 1) for i in range(len(spectra))]})
         batch = SpectralBatch(ids, spectra, self.model.axis, self.model.quantity)
         return self.model.predict(batch)[["value", "lower_90", "upper_90", "inside"]]
