@@ -40,7 +40,7 @@ _STYLE = """
 *{box-sizing:border-box}
 body{margin:0;background:var(--paper);color:var(--ink);
 font:16px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,"DejaVu Sans",sans-serif}
-main{max-width:60rem;margin:0 auto;padding:1rem 1rem 4rem}
+main{max-width:60rem;margin:0 auto;padding:1rem 1rem 4rem;overflow-wrap:anywhere}
 h1{font-size:1.6rem;line-height:1.25;margin:.5rem 0 1rem}
 h2{font-size:1.2rem;margin:2rem 0 .5rem;padding-bottom:.25rem;border-bottom:1px solid var(--line)}
 h3{font-size:1rem;margin:1.25rem 0 .5rem}
@@ -50,7 +50,8 @@ border-radius:0 4px 4px 0}
 .good{border-color:var(--good)}.bad{border-color:var(--bad)}.warning{border-color:var(--warning)}
 .table{overflow-x:auto;margin:.75rem 0}
 table{border-collapse:collapse;width:100%;font-size:.92rem}
-th,td{padding:.35rem .6rem;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}
+th,td{overflow-wrap:break-word;padding:.35rem .6rem;border-bottom:1px solid var(--line);text-align:left;
+vertical-align:top}
 th{color:var(--soft);font-weight:600;border-bottom-width:2px}
 .n{text-align:right;font-variant-numeric:tabular-nums}td.n{white-space:nowrap}
 code,pre{font-family:ui-monospace,"SF Mono",Menlo,Consolas,"DejaVu Sans Mono",monospace;font-size:.88em;
