@@ -143,7 +143,7 @@ def read_landed(folder: str | os.PathLike[str], catalogue: Catalogue) -> Landed:
                         check(piece, manifest.options)
                         parts.append(piece)
             except NotSpectraError as error:
-                notes.append(f"{source.name} is passed over: {error.found}")
+                notes.append(f"{source.name} is passed over: {error.what}; found {error.found}")
             except BadInput as error:
                 unreadable.append(_unreadable(source.name, error))
     groups = sorted(assemble(parts, manifest.options), key=lambda g: -len(g.batch))

@@ -10,6 +10,8 @@ import os
 import sys
 from types import ModuleType
 
+import numpy as np
+
 from soil_assets.errors import BadInput
 from soil_assets.spectra.batch import SpectralBatch
 from soil_assets.spectra.readers.assemble import Group, assemble
@@ -67,6 +69,9 @@ def read(path_or_url: str | os.PathLike[str], options: ReadOptions | None = None
     return groups[0].batch
 
 
+@np.errstate(
+    all="ignore"
+)  # damaged numbers become infinite or NaN, which quality sees; they are no news here
 def read_source(source: Source, options: ReadOptions) -> list[Scans | PlainTable]:
     """Read one file by its content.
 

@@ -32,6 +32,7 @@ class Group:
     files: tuple[str, ...]
 
 
+@np.errstate(all="ignore")
 def assemble(parts: Sequence[Scans], options: ReadOptions) -> list[Group]:
     """Turn the scans of many files into one batch for each axis, quantity and scale, largest first.
 
@@ -64,6 +65,7 @@ def assemble(parts: Sequence[Scans], options: ReadOptions) -> list[Group]:
     return _unite(stacked)
 
 
+@np.errstate(all="ignore")
 def check(part: Scans, options: ReadOptions) -> None:
     """Make sure that one file alone can become a batch: what it states fits the options, its axis is one.
 

@@ -30,14 +30,21 @@ _NOT_A_SPECTRUM = re.compile(r"\b(rad|radiance|irradiance|dn|norm|counts|dark|ra
 
 
 def looks_like_pairs(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether rows of cells (a header taken off) are a spectrum on its side: the first column is an axis."""
-    if len(rows) < _FEWEST_BANDS or min(map(len, rows)) < 2 or len({len(row) for row in rows}) > 1:
+    """Whether rows of cells (a header taken off) are a spectrum on its side: the first column is an axis.
+
+    A few damaged rows do not hide it: such a file is a damaged spectrum, not some other table.
+    """
+    whole = [
+        row
+        for row in rows
+        if len(row) > 1 and is_number(row[0]) and (is_number(row[1]) or not row[1].strip())
+    ]
+    if len(whole) < max(_FEWEST_BANDS, 0.9 * len(rows)):
         return False
-    if not all(is_number(row[0]) and (is_number(row[1]) or not row[1].strip()) for row in rows):
-        return False
-    first = np.array([float(row[0].replace(",", ".")) for row in rows])
+    first = np.array([float(row[0].replace(",", ".")) for row in whole])
     steps = np.diff(first)
-    return bool(first.min() > 0 and first.max() >= 200 and (np.all(steps > 0) or np.all(steps < 0)))
+    rising = float((steps > 0).mean())
+    return bool(first.min() > 0 and first.max() >= 200 and max(rising, 1 - rising) >= 0.9)
 
 
 def read_pairs(source: Source, raw: bytes, dialect: Dialect, options: ReadOptions) -> Scans:

@@ -4,16 +4,13 @@ Belongs here: CSV and TSV with a header, streamed into one matrix. Does not belo
 mean (``readers.columns``), how the text is written (``readers.text``), tables with one row a band
 (``readers.pairs``).
 
-Clean tables take Arrow's parser, block by block, straight into one float32 matrix: the table itself never
-exists. A table that Arrow refuses (a word among numbers, a row too short) is read again by the careful
-reader, which keeps every row.
+Clean tables are streamed (``readers.stream``); one that Arrow refuses (a word among numbers, a row too
+short) is read again cell by cell (``readers.careful``), which keeps every row.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,11 +19,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from soil_assets.errors import BadInput
+from soil_assets.spectra.readers.careful import fitting_rows, read_carefully, text_or_none
 from soil_assets.spectra.readers.columns import KNOWN_COLUMNS, BandColumns, choose_run, sample_column, squeeze
 from soil_assets.spectra.readers.scans import ReadOptions, Scans
+from soil_assets.spectra.readers.sniff import NotSpectraError
 from soil_assets.spectra.readers.source import Source
-from soil_assets.spectra.readers.stream import GrowingMatrix, NotCleanError, stream_table
-from soil_assets.spectra.readers.text import MISSING_WORDS, Dialect, is_number, lines_of, split_line
+from soil_assets.spectra.readers.stream import NotCleanError, stream_table
+from soil_assets.spectra.readers.text import Dialect, is_number, lines_of, split_line
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,16 +57,29 @@ def read_text_table(
     header = _header(head, dialect, source.name)
     run = choose_run(header, source.name, options.spectra)
     if run is None:
-        rows = [[_text_or_none(cell) for cell in row] for row in _cells(source, dialect, options)]
-        return plain_table(source.name, header, rows)
+        return _read_plain(source, dialect, header, options)
     others = _others(header, run)
     try:
         spectra, texts = stream_table(source, dialect, len(header), run.indices.tolist(), others, options)
         said: tuple[str, ...] = ()
     except NotCleanError:
-        spectra, texts, said = _careful(source, dialect, header, run, others, options)
+        spectra, texts, said = read_carefully(source, dialect, header, run, others, options)
     samples = samples_table(source.name, [header[i] for i in others], texts, options, len(spectra))
     return scans_of(source.name, run, samples, spectra, header, dialect.comments, said, "wide text table")
+
+
+def _read_plain(source: Source, dialect: Dialect, header: list[str], options: ReadOptions) -> PlainTable:
+    try:
+        rows = [
+            [text_or_none(cell) for cell in row]
+            for row in fitting_rows(source, dialect, len(header), options)
+        ]
+    except BadInput as error:
+        # Without spectral columns it is no scan that was lost: a text, or a table that nobody can use.
+        raise NotSpectraError(
+            error.what, file=error.file, found=error.found, expected=error.expected, mend=error.mend
+        ) from None
+    return plain_table(source.name, header, rows)
 
 
 def scans_of(
@@ -167,90 +179,6 @@ def _header(head: bytes, dialect: Dialect, file: str) -> list[str]:
 def _others(header: Sequence[str], run: BandColumns) -> list[int]:
     bands = set(run.indices.tolist())
     return [i for i in range(len(header)) if i not in bands]
-
-
-def _careful(
-    source: Source,
-    dialect: Dialect,
-    header: list[str],
-    run: BandColumns,
-    others: list[int],
-    options: ReadOptions,
-) -> tuple[npt.NDArray[np.float32], list[npt.NDArray[Any]], tuple[str, ...]]:
-    rows = GrowingMatrix(run.indices.size)
-    texts: list[list[Any]] = [[] for _ in others]
-    said: list[str] = []
-    strange: list[str] = []
-    for number, cells in enumerate(_cells(source, dialect, options), start=1):
-        if (len(cells) != len(header) and any(cell.strip() for cell in cells[len(header) :])) or len(
-            cells
-        ) < len(header):
-            said.append(
-                f"row {number} has {len(cells)} cells instead of {len(header)}: its spectrum is left empty"
-            )
-            spectrum = np.full(run.indices.size, np.nan, np.float32)
-        else:
-            spectrum, bad = _numbers([cells[i] for i in run.indices], dialect.decimal)
-            strange += [
-                f"row {number}, column {header[run.indices[i]]}: {cells[run.indices[i]]!r}" for i in bad[:3]
-            ]
-        rows.append(spectrum)
-        for column, index in zip(texts, others, strict=True):
-            column.append(_text_or_none(cells[index]) if index < len(cells) else None)
-    if strange:
-        more = f" and {len(strange) - 3} more" if len(strange) > 3 else ""
-        said.append(f"cells that are not numbers are left empty ({'; '.join(strange[:3])}{more})")
-    if dialect.encoding != "utf-8":
-        said.append(f"text is in {dialect.encoding}, not UTF-8")
-    return rows.matrix(), [np.array(c, dtype=object) for c in texts], tuple(said[:20])
-
-
-def _cells(source: Source, dialect: Dialect, options: ReadOptions) -> Iterator[list[str]]:
-    """Yield the rows after the header, blank ones left out."""
-    stream = source.unpacked(options.limits.total_bytes)
-    with stream:
-        lines = io.TextIOWrapper(stream, encoding=dialect.encoding, errors="replace", newline="")
-        lines.read(1) if dialect.mark else None
-        for _ in range(dialect.skipped + 1):
-            lines.readline()
-        if dialect.separator == " ":
-            yield from (line.split() for line in lines if line.strip())
-            return
-        csv.field_size_limit(1 << 20)
-        reader = csv.reader(lines, delimiter=dialect.separator)
-        while True:
-            try:
-                cells = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                raise BadInput(
-                    "not a readable table", file=source.name, row=reader.line_num, found=str(error)
-                ) from None
-            if any(cell.strip() for cell in cells):
-                yield cells
-
-
-def _numbers(cells: list[str], decimal: str) -> tuple[npt.NDArray[np.float32], list[int]]:
-    if decimal == ",":
-        cells = [cell.replace(",", ".") for cell in cells]
-    try:
-        return np.array(cells, dtype=np.float64).astype(np.float32), []
-    except ValueError:
-        pass
-    values = np.full(len(cells), np.nan)
-    bad = []
-    for i, cell in enumerate(cells):
-        try:
-            values[i] = float(cell)
-        except ValueError:
-            if cell.strip() not in MISSING_WORDS:
-                bad.append(i)
-    return values.astype(np.float32), bad
-
-
-def _text_or_none(cell: str) -> str | None:
-    return None if cell.strip() in MISSING_WORDS else cell
 
 
 def _typed(values: npt.NDArray[Any]) -> Any:
