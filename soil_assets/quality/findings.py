@@ -22,7 +22,7 @@ FINDING_COLUMNS = (
 )  # fmt: skip
 QUARANTINE_COLUMNS = (
     "row", "sample_id", "scan_id", "source_file", "source_row",
-    "checks", "rules", "found", "expected", "mend", "scan_key",
+    "checks", "rules", "found", "expected", "mend", "scan_key", "faults",
 )  # fmt: skip
 
 _WORDS = ("rules", "found", "expected", "mend")
@@ -119,7 +119,9 @@ def quarantine_table(
     scans = pd.DataFrame(
         {"row": _source_rows(samples, rejected), **cells, "scan_key": list(keys)}, dtype=object
     )
-    words = pd.DataFrame([_joined(reasons[int(row)]) for row in rejected], columns=["checks", *_WORDS])
+    words = pd.DataFrame(
+        [_joined(reasons[int(row)]) for row in rejected], columns=["checks", *_WORDS, "faults"]
+    )
     files = pd.DataFrame([_file_finding(u) for u in unreadable]).rename(
         columns={"check": "checks", "rule": "rules"}
     )
@@ -167,8 +169,10 @@ def _joined(reasons: list[tuple[Any, ...]]) -> dict[str, str]:
         f"{c}: {f}" if len(set(columns)) > 1 and c != "spectrum" else f
         for c, f in zip(columns, found, strict=True)
     ]
-    joined = (_unique(texts) for texts in (checks, rules, named, expected, mend))
-    return dict(zip(("checks", *_WORDS), joined, strict=True))
+    # A fault is a rule and what it is about: that is what a person can release.
+    faults = [f"{rule}:{column}" for rule, column in zip(rules, columns, strict=True)]
+    joined = (_unique(texts) for texts in (checks, rules, named, expected, mend, faults))
+    return dict(zip(("checks", *_WORDS, "faults"), joined, strict=True))
 
 
 def _unique(texts: Iterable[Any]) -> str:

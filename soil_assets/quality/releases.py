@@ -2,7 +2,7 @@
 
 Belongs here: recording a release and applying it to findings. Does not belong here: where releases are kept.
 
-A release names a scan by its content (spectrum and sample id), the rules it may break, who released it and
+A release names a scan by its content (spectrum and sample id), what it may break, who released it and
 why. The next run of the gate finds the scan again by that content; a rule that the release does not name
 still holds it.
 """
@@ -26,7 +26,7 @@ from soil_assets.spectra.batch import SpectralBatch
 NEVER_RELEASED = frozenset(
     {"unreadable_file", "missing_bands", "covers_model_range", "id_missing", "id_unsafe"}
 )
-_COLUMNS = ("scan_key", "sample_id", "rules", "who", "why", "when")
+_COLUMNS = ("scan_key", "sample_id", "faults", "who", "why", "when")
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class Release:
         The scan's content (:func:`scan_keys`).
     sample_id : str
         Its sample, for people.
-    rules : tuple of str
-        Rules it may break.
+    faults : tuple of str
+        What it may break: ``rule:column``, such as ``impossible_value:clay``.
     who, why : str
         Name and reason.
     when : str
@@ -49,7 +49,7 @@ class Release:
 
     scan_key: str
     sample_id: str
-    rules: tuple[str, ...]
+    faults: tuple[str, ...]
     who: str
     why: str
     when: str
@@ -99,8 +99,7 @@ def release(
     chosen = show_quarantine(quarantine, samples=samples)
     releases = []
     for _, row in chosen.iterrows():
-        rules = tuple(str(row["rules"]).split("; "))
-        fixed = sorted(NEVER_RELEASED & set(rules))
+        fixed = sorted(NEVER_RELEASED & set(str(row["rules"]).split("; ")))
         if fixed:
             raise BadInput(
                 "this scan cannot be released",
@@ -112,22 +111,23 @@ def release(
                 mend=str(row["mend"]),
             )
         stamp = when.astimezone(datetime.UTC).isoformat(timespec="seconds")
-        sample = str(row["sample_id"])
-        releases.append(Release(str(row["scan_key"]), sample, rules, who.strip(), why.strip(), stamp))
+        faults = tuple(str(row["faults"]).split("; "))
+        key, sample = str(row["scan_key"]), str(row["sample_id"])
+        releases.append(Release(key, sample, faults, who.strip(), why.strip(), stamp))
     return releases
 
 
 def releases_table(releases: Sequence[Release]) -> pd.DataFrame:
     """Return releases as a table to keep."""
-    table = pd.DataFrame([asdict(r) | {"rules": "; ".join(r.rules)} for r in releases])
+    table = pd.DataFrame([asdict(r) | {"faults": "; ".join(r.faults)} for r in releases])
     return table.reindex(columns=list(_COLUMNS))
 
 
 def releases_from(table: pd.DataFrame) -> list[Release]:
     """Read what :func:`releases_table` returned."""
     return [
-        Release(key, sample, tuple(rules.split("; ")), who, why, when)
-        for key, sample, rules, who, why, when in table[list(_COLUMNS)].astype(str).itertuples(index=False)
+        Release(key, sample, tuple(faults.split("; ")), who, why, when)
+        for key, sample, faults, who, why, when in table[list(_COLUMNS)].astype(str).itertuples(index=False)
     ]
 
 
@@ -151,14 +151,15 @@ def apply_releases(
     """
     if not releases:
         return findings, 0
-    allowed = {(r.scan_key, rule): r for r in releases for rule in r.rules if rule not in NEVER_RELEASED}
+    allowed = {(r.scan_key, fault): r for r in releases for fault in r.faults}
     out = findings.copy()
     severity, found = (findings[c].to_numpy(dtype=object, copy=True) for c in ("severity", "found"))
     let_go = set()
     for i in np.flatnonzero(((findings["severity"] == "critical") & (findings["position"] >= 0)).to_numpy()):
         position = int(findings["position"].iloc[int(i)])
-        granted = allowed.get((keys[position], str(findings["rule"].iloc[int(i)])))
-        if granted is not None:
+        rule, column = (str(findings[c].iloc[int(i)]) for c in ("rule", "column"))
+        granted = allowed.get((keys[position], f"{rule}:{column}"))
+        if granted is not None and rule not in NEVER_RELEASED:
             severity[i] = "warning"
             found[i] = f"{found[i]} (released by {granted.who}: {granted.why})"
             let_go.add(position)

@@ -85,18 +85,30 @@ def _by_median(prop: Property, values: Floats) -> Suspicion | None:
     impossible = float(np.mean((known < prop.hard[0]) | (known > prop.hard[1])))
     if low <= centre <= high and impossible < 0.5:
         return None
-    slips = () if prop.unit == "index" else _SLIPS
-    homes = [f for f in slips if low <= centre * f <= high and _possible(prop, known * f)]
-    middle = np.sqrt(low * high)
-    factor = min(homes, key=lambda f: abs(np.log(centre * f / middle)), default=None)
+    factor, advice = _home(prop, known, centre)
     share = f", {impossible:.0%} of the values impossible" if impossible else ""
     return Suspicion(
         prop.name,
         f"median {centre:.4g} {prop.unit} of {known.size} values{share}",
         f"a median from {low:g} to {high:g} {prop.unit}",
-        _advice(prop, factor, centre),
+        advice,
         factor,
     )
+
+
+def _home(prop: Property, known: Floats, centre: float) -> tuple[float | None, str]:
+    """Return the factor that would bring a column home, and what to tell the person."""
+    low, high = prop.typical or (0.0, np.inf)
+    for oxide, (symbol, share) in OXIDES.items():
+        if symbol == prop.element and centre > high and low <= centre * share <= high:
+            return share, f"are these values {oxide}? if so, name the column {oxide}"
+    if prop.unit == "index":
+        return None, _advice(prop, None)
+    homes = [f for f in _SLIPS if low <= centre * f <= high and _possible(prop, known * f)]
+    # Of several slips that fit, the one that leads to the middle of what is usual.
+    middle = np.sqrt(low * high)
+    factor = min(homes, key=lambda f: abs(np.log(centre * f / middle)), default=None)
+    return factor, _advice(prop, factor)
 
 
 def _by_c_n(values: dict[str, Floats], catalogue: Catalogue) -> Suspicion | None:
@@ -111,7 +123,7 @@ def _by_c_n(values: dict[str, Floats], catalogue: Catalogue) -> Suspicion | None
     if low <= ratio <= high:
         return None
     factor = next((f for f in _SLIPS if low <= ratio / f <= high), None)
-    advice = _advice(catalogue["n_tot"], factor, float(np.median(values["n_tot"][both])))
+    advice = _advice(catalogue["n_tot"], factor)
     return Suspicion(
         "n_tot",
         f"median C:N {ratio:.3g} over {int(both.sum())} samples",
@@ -125,11 +137,8 @@ def _possible(prop: Property, values: Floats) -> bool:
     return bool(np.mean((values >= prop.hard[0]) & (values <= prop.hard[1])) > 0.9)
 
 
-def _advice(prop: Property, factor: float | None, centre: float) -> str:
+def _advice(prop: Property, factor: float | None) -> str:
     if factor is None:
-        oxide = next((o for o, (symbol, _) in OXIDES.items() if symbol == prop.element), None)
-        if oxide and centre > (prop.typical or (0.0, np.inf))[1]:
-            return f"are these values {oxide}? name the column {oxide}, or check the unit"
         return "check the column's unit with the laboratory and state it (units in batch.yaml)"
     units = [f for (f, t), v in UNIT_FACTORS.items() if t == prop.unit and np.isclose(v, factor)]
     if units:
