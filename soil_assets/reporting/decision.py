@@ -58,9 +58,9 @@ class DecisionReport:
         return self.to_markdown()
 
     def to_markdown(
-        self, *, limit: int = GITHUB_CAP - 5_000, image_url: Callable[[str], str] = lambda n: n
+        self, *, limit: int = GITHUB_CAP - 5_000, image_url: Callable[[str], str | None] = lambda n: n
     ) -> str:
-        """Return the Markdown with other image addresses or another limit on its length."""
+        """Return the Markdown with other image addresses (None: no picture) or another limit."""
         return render_markdown(
             self.document, limit=limit, image_url=image_url, whole="the report's HTML and JSON"
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from soil_assets.reporting.decision_figures import errors
 from soil_assets.reporting.decision_inputs import BatchResult, Check, DecisionInputs
 from soil_assets.reporting.document import (
     Block,
@@ -27,6 +28,7 @@ from soil_assets.reporting.document import (
     Tone,
     slug,
 )
+from soil_assets.reporting.mermaid import error_chart
 from soil_assets.reporting.numerals import count, percent
 from soil_assets.reporting.policy_diff import as_diff, policy_differences
 from soil_assets.reporting.rules import Decision
@@ -66,7 +68,7 @@ def layout(
     if decision.cautions:
         blocks += [Paragraph(Strong("Mind also")), Bullets(list(decision.cautions))]
     blocks += _metrics(properties, inputs.candidate, inputs.main)
-    blocks += _plots(properties, images)
+    blocks += _plots(inputs, properties, images)
     blocks += _batches(inputs.batches)
     if inputs.changes:
         blocks += [Heading("What changed", 3), Bullets(list(inputs.changes))]
@@ -118,14 +120,20 @@ def _metrics(properties: list[dict[str, Any]], candidate: str, main: str) -> lis
     ]
 
 
-def _plots(properties: list[dict[str, Any]], images: Mapping[str, bytes]) -> list[Block]:
+def _plots(
+    inputs: DecisionInputs, properties: list[dict[str, Any]], images: Mapping[str, bytes]
+) -> list[Block]:
     shown = []
-    for p in properties:
-        name = slug(p["name"])
-        for kind, words in (("errors", "distribution of errors"), ("observed", "predicted against observed")):
-            if f"{kind}-{name}.png" in images:
-                rmse = p["metrics"]["rmse"]["text"]
-                shown.append(Image(f"{kind}-{name}.png", f"{p['label']}: {words}; RMSE {rmse}"))
+    for result, p in zip(inputs.properties, properties, strict=True):
+        name, rmse = slug(p["name"]), p["metrics"]["rmse"]["text"]
+        if f"errors-{name}.png" in images:
+            spread = {"candidate": errors(result.candidate), "main": errors(result.main)}
+            chart = error_chart(spread, p["unit"], p["label"])
+            words = f"{p['label']}: distribution of errors; RMSE {rmse}"
+            shown.append(Image(f"errors-{name}.png", words, chart))
+        if f"observed-{name}.png" in images:
+            words = f"{p['label']}: predicted against observed; RMSE {rmse}"
+            shown.append(Image(f"observed-{name}.png", words))
     return [Figures(shown)] if shown else []
 
 

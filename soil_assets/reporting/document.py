@@ -39,10 +39,14 @@ class Link:
 
 @dataclass(frozen=True)
 class Image:
-    """A picture of the report, by its file name in ``images``; ``alt`` says in words what it shows."""
+    """A picture of the report, by its file name in ``images``; ``alt`` says in words what it shows.
+
+    ``mermaid`` draws about the same in text, for Markdown whose pictures have no address.
+    """
 
     name: str
     alt: str
+    mermaid: str = ""
 
 
 Inline: TypeAlias = str | Strong | Code | Link | Image
@@ -92,7 +96,7 @@ class CodeBlock:
     """Commands, a diff: text kept line by line."""
 
     text: str
-    language: Literal["", "console", "diff", "json", "yaml"] = ""
+    language: Literal["", "console", "diff", "json", "mermaid", "yaml"] = ""
 
 
 @dataclass(frozen=True)

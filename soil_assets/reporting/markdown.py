@@ -41,7 +41,7 @@ GITHUB_CAP = 65_536
 #: Rows of a table, items of a list and lines of a block that are kept, from generous to tight.
 _STEPS = (200, 60, 20, 8, 3)
 
-ImageUrl = Callable[[str], str]
+ImageUrl = Callable[[str], str | None]
 
 
 def render(
@@ -65,6 +65,7 @@ def render(
         Room in characters; the default leaves some for a poster's own lines and longer image addresses.
     image_url : callable
         Gives the address of an image by its name; the name itself (a file beside the Markdown) by default.
+        Where it gives None, the picture's words stand in its place, and its Mermaid form where it has one.
     whole : str
         Where the full content is, for the closing line of a shortened text.
 
@@ -148,8 +149,19 @@ def _strong(text: str) -> str:
 
 
 def _image(image: Image, image_url: ImageUrl) -> str:
-    address = re.sub(r"[\s<>()]", "", image_url(image.name))
+    given = image_url(image.name)
+    if given is None:
+        return markdown_code(image.alt)
+    address = re.sub(r"[\s<>()]", "", given)
     return f"![{markdown_inline(image.alt)}]({address})"
+
+
+def _figure(image: Image, image_url: ImageUrl) -> str:
+    if image_url(image.name) is not None:
+        return _image(image, image_url)
+    if image.mermaid:
+        return _code_block(CodeBlock(image.mermaid, "mermaid"), _STEPS[0])
+    return f"{_line(image.alt, image_url)}\n"
 
 
 def _block(block: Block, rows: int, image_url: ImageUrl) -> str:
@@ -166,7 +178,7 @@ def _block(block: Block, rows: int, image_url: ImageUrl) -> str:
         case CodeBlock():
             return _code_block(block, rows)
         case Figures():
-            return "\n".join(_image(image, image_url) for image in block.images) + "\n"
+            return "\n".join(_figure(image, image_url) for image in block.images) + "\n"
         case Details():
             inner = _join(block.blocks, rows, image_url)
             return f"<details><summary>{markdown_html(block.summary)}</summary>\n\n{inner}\n</details>\n"

@@ -285,3 +285,23 @@ def test_classes_are_shown_where_a_property_has_them() -> None:
     )
     with pytest.raises(ValueError, match="2 classes"):
         Confusion(labels=("sand", "loam"), counts=((7, 1),))
+
+
+def test_without_a_host_for_pictures_their_words_and_a_chart_stand_there() -> None:
+    text = _build(WHOLE.model_dump_json()).to_markdown(image_url=lambda _: None)
+    assert "![" not in text
+    assert "`drift: fail`" in text
+    assert "`soil decision: reject`" in text
+    charts = re.findall(r"(?s)```mermaid\n(.*?)\n```", text)
+    assert len(charts) == len(WHOLE.properties)
+    bars = [float(v) for v in re.findall(r"bar \[(.*)\]", charts[0])[0].split(", ")]
+    assert sum(bars) == pytest.approx(100, abs=0.6)
+
+
+def test_pictures_may_have_another_address() -> None:
+    text = _build(WHOLE.model_dump_json()).to_markdown(
+        image_url=lambda name: f"https://h.example/c0ffee/{name}"
+    )
+    named = re.findall(r"!\[[^\]]*\]\(([^)]*)\)", text)
+    assert named
+    assert all(address.startswith("https://h.example/c0ffee/") for address in named)
