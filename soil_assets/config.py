@@ -162,7 +162,9 @@ def load_settings(path: str | Path | None = None, env: dict[str, str] | None = N
     if file.exists():
         raw = _read_yaml(file)
     elif chosen:
-        raise BadInput("no such configuration file", file=str(file), mend="check the path, or unset SOIL_CONFIG")
+        raise BadInput(
+            "no such configuration file", file=str(file), mend="check the path, or unset SOIL_CONFIG"
+        )
     raw.setdefault("deployment", deployment_from_environment(env))
     raw["home"] = str(Path(env.get("SOIL_HOME") or raw.get("home", ".soil")).absolute())
     try:

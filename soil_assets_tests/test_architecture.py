@@ -109,7 +109,9 @@ def test_loading_the_definitions_imports_nothing_heavy() -> None:
 def test_importing_a_pure_module_is_cheap(room: str) -> None:
     """Rooms are imported inside steps; what is heavy waits until it is used."""
     modules = [
-        ".".join(f.relative_to(PACKAGE.parent).with_suffix("").parts) for f in _files(room) if f.stem != "__init__"
+        ".".join(f.relative_to(PACKAGE.parent).with_suffix("").parts)
+        for f in _files(room)
+        if f.stem != "__init__"
     ]
     heavy = tuple(h for h in HEAVY if h != "pandas")
     code = (

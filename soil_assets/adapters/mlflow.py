@@ -255,10 +255,9 @@ def log_model(mlflow: Any, model: SoilModel) -> str:
     from soil_assets.modeling.artifact import save
 
     with quiet(), tempfile.TemporaryDirectory() as folder:
+        import numpy as np
         from mlflow.models import ModelSignature
         from mlflow.types import ColSpec, Schema, TensorSpec
-
-        import numpy as np
 
         files = Path(folder) / MODEL_FOLDER
         save(model, files)

@@ -34,8 +34,6 @@ def _options(
 
 def main() -> None:
     """Run ``soil``."""
-    from soil_assets.cli import data, models, platform  # noqa: F401  # each registers its commands
-
     with explained():
         app()
 

@@ -21,7 +21,9 @@ from soil_assets.errors import BadInput
 GATE_FAILED = 1
 BAD_INPUT = 2
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, for machines.")]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object on standard output, for machines.")
+]
 
 
 class GateFailed(Exception):

@@ -105,8 +105,10 @@ def validate(
         )
     else:
         counts = result.counts
-        show(f"{counts['landed']} landed = {counts['accepted']} accepted + {counts['quarantined']} quarantined")
-        shown = [c for c in ("sample_id", "source_file", "source_row", "rules", "found", "expected", "mend")]
+        show(
+            f"{counts['landed']} landed = {counts['accepted']} accepted + {counts['quarantined']} quarantined"
+        )
+        shown = ["sample_id", "source_file", "source_row", "rules", "found", "expected", "mend"]
         if len(result.quarantine):
             show_table(shown, result.quarantine[shown].astype(object).to_numpy().tolist(), "Quarantine")
         warned = result.findings[result.findings["severity"] == "warning"]
@@ -114,7 +116,11 @@ def validate(
             few = warned.groupby(["check", "rule"], sort=False).agg(
                 scans=("rule", "size"), found=("found", "first"), mend=("mend", "first")
             )
-            show_table(("check", "rule", "scans", "for example", "mend"), few.reset_index().to_numpy().tolist(), "Warnings")
+            show_table(
+                ("check", "rule", "scans", "for example", "mend"),
+                few.reset_index().to_numpy().tolist(),
+                "Warnings",
+            )
         for note in result.notes:
             show(f"note: {note}")
     if result.refused:
@@ -130,7 +136,9 @@ def drift(
     ],
     data: Annotated[str, typer.Argument(help="The new batch: a file, folder or URL of spectra.")],
     badge: Annotated[Path | None, typer.Option(help="Write a badge here (SVG).")] = None,
-    plot: Annotated[Path | None, typer.Option(help="Write the reference envelope against the batch here (PNG).")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Write the reference envelope against the batch here (PNG).")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare a batch with a reference: what moved, how sure that is.

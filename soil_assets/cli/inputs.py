@@ -40,11 +40,31 @@ def landed_from(data: str, settings: Settings, lab: str | None = None) -> Any:
         batch = read(data)
         landed = Landed(batch=batch, unreadable=(), landed=len(batch), lab_rows=0, notes=())
     if lab is not None and landed.batch is not None:
-        from soil_assets.spectra.lab import join_lab, read_lab_table
+        from soil_assets.spectra.lab import join_lab
 
-        joined, report = join_lab(landed.batch, read_lab_table(lab), catalogue, {})
-        landed = replace(landed, batch=joined, notes=(*landed.notes, *report.notes))
+        table = _lab_table(lab)
+        joined, report = join_lab(landed.batch, table, catalogue, {})
+        landed = replace(landed, batch=joined, lab_rows=len(table), notes=(*landed.notes, *report.notes))
     return landed
+
+
+def _lab_table(file: str) -> Any:
+    from soil_assets.spectra.read import read_source
+    from soil_assets.spectra.readers.container import open_sources
+    from soil_assets.spectra.readers.scans import Limits, ReadOptions
+    from soil_assets.spectra.readers.table import PlainTable
+
+    options = ReadOptions()
+    with open_sources(file, Limits()) as found:
+        tables = [p.frame for s in found for p in read_source(s, options) if isinstance(p, PlainTable)]
+    if len(tables) != 1:
+        raise BadInput(
+            "not one lab table",
+            file=file,
+            found=f"{len(tables)} tables without spectra",
+            expected="one table with sample ids and lab values",
+        )
+    return tables[0]
 
 
 def batch_from(data: str, settings: Settings) -> SpectralBatch:
@@ -79,7 +99,9 @@ def model_from(address: str, settings: Settings) -> tuple[SoilModel, str]:
 
     if not Path(address).is_dir():
         raise BadInput(
-            "no such model", found=address, expected="models:/<name>@<alias>, or the folder of a trained model"
+            "no such model",
+            found=address,
+            expected="models:/<name>@<alias>, or the folder of a trained model",
         )
     return load(address), address
 

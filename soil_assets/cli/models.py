@@ -15,7 +15,8 @@ registry_app = typer.Typer(no_args_is_help=True, help="The model registry.", ric
 app.add_typer(registry_app, name="registry")
 
 Model = Annotated[
-    str, typer.Argument(help="models:/soil-clay@staging, models:/soil-clay/3, or the folder of a trained model.")
+    str,
+    typer.Argument(help="models:/soil-clay@staging, models:/soil-clay/3, or the folder of a trained model."),
 ]
 Spectra = Annotated[str, typer.Argument(help="A frozen set's name, or a file, folder or URL of spectra.")]
 
@@ -46,7 +47,9 @@ def train(
             known,
             Recipe.from_policy(settings.policy.model),
             groups=batch.groups(),
-            progress=lambda what, done, total: bar.update(task, description=what, completed=done, total=total),
+            progress=lambda what, done, total: bar.update(
+                task, description=what, completed=done, total=total
+            ),
         )
     save(model, out)
     measured = model.training["cross_validation"]
@@ -89,7 +92,9 @@ def evaluate(
             low, high = result.intervals.get(metric, (None, None))
             interval = "" if low is None or high is None else f"{low:.4g} .. {high:.4g}"
             rows.append((metric, f"{value:.4g}", interval))
-        show_table(("metric", "value", "95 % interval"), rows, f"{prop.label} ({prop.unit}), {name}, n = {result.n}")
+        show_table(
+            ("metric", "value", "95 % interval"), rows, f"{prop.label} ({prop.unit}), {name}, n = {result.n}"
+        )
         show(coverage_in_words(result.coverage))
     if result.metrics["rpiq"] < policy.min_rpiq:
         raise GateFailed(f"RPIQ {result.metrics['rpiq']:.2f} is under the floor of {policy.min_rpiq:g}")
@@ -116,14 +121,26 @@ def predict(
         table.to_csv(out, index=False)
     if as_json:
         show_json(
-            {"model": name, "property": fitted.property, "unit": fitted.unit, "predictions": table.to_dict("records")}
+            {
+                "model": name,
+                "property": fitted.property,
+                "unit": fitted.unit,
+                "predictions": table.to_dict("records"),
+            }
         )
     else:
         rows = [
-            (r.sample_id, f"{r.value:.3g}", f"{r.lower_90:.3g} .. {r.upper_90:.3g}", "yes" if r.inside else r.reason)
+            (
+                r.sample_id,
+                f"{r.value:.3g}",
+                f"{r.lower_90:.3g} .. {r.upper_90:.3g}",
+                "yes" if r.inside else r.reason,
+            )
             for r in table.itertuples()
         ]
-        show_table(("sample", f"{fitted.label} ({fitted.unit})", "90 % interval", "inside the domain"), rows, name)
+        show_table(
+            ("sample", f"{fitted.label} ({fitted.unit})", "90 % interval", "inside the domain"), rows, name
+        )
 
 
 @registry_app.command("list")
@@ -136,7 +153,13 @@ def registry_list(as_json: AsJson = False) -> None:
     if as_json:
         show_json(
             [
-                {"name": v.name, "version": v.version, "aliases": v.aliases, "run_id": v.run_id, "tags": v.tags}
+                {
+                    "name": v.name,
+                    "version": v.version,
+                    "aliases": v.aliases,
+                    "run_id": v.run_id,
+                    "tags": v.tags,
+                }
                 for v in found
             ]
         )

@@ -59,9 +59,9 @@ def report(
     inputs: Annotated[
         Path | None, typer.Option(help="Render a report.json again instead of reading this instance.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder for report.md, report.html, report.json and plots.")] = Path(
-        "report"
-    ),
+    out: Annotated[
+        Path, typer.Option(help="Folder for report.md, report.html, report.json and plots.")
+    ] = Path("report"),
     as_json: AsJson = False,
 ) -> None:
     """Write the decision report: verdict first, candidate against main, drift, quarantine.
@@ -117,7 +117,9 @@ def demo(as_json: AsJson = False) -> None:
         show_json(result.to_dict())
     else:
         _show_demo(result)
-        say(f"\n{result.runs} runs, {result.materialized} materializations, {time.perf_counter() - start:.1f} s")
+        say(
+            f"\n{result.runs} runs, {result.materialized} materializations, {time.perf_counter() - start:.1f} s"
+        )
     if result.unexpected:
         raise GateFailed("the demo did not go as told: " + "; ".join(result.unexpected))
 
@@ -132,7 +134,15 @@ def _show_demo(result: Any) -> None:
     show_table(
         ("sample", "file", "row", "rule", "found", "expected", "mend"),
         [
-            (q["sample_id"], q["source_file"], q["source_row"], q["rules"], q["found"], q["expected"], q["mend"])
+            (
+                q["sample_id"],
+                q["source_file"],
+                q["source_row"],
+                q["rules"],
+                q["found"],
+                q["expected"],
+                q["mend"],
+            )
             for q in result.quarantine
         ],
         "Quarantine of the damaged batch",
@@ -181,5 +191,8 @@ def bench(
     if as_json:
         show_json(result)
     else:
-        rows = [(f["name"], f"{f['value']:.4g}", f["unit"], f["n"], f["peer"], f["note"]) for f in result["figures"]]
+        rows = [
+            (f["name"], f"{f['value']:.4g}", f["unit"], f["n"], f["peer"], f["note"])
+            for f in result["figures"]
+        ]
         show_table(("figure", "value", "unit", "n", "peer", "how"), rows, f"bench {name}")

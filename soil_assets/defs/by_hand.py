@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import dagster as dg
 
 from soil_assets.config import Settings
-from soil_assets.defs.partitions import BATCHES
+from soil_assets.defs.partitions import BATCH
 from soil_assets.defs.run import RunOutcome, run_job, run_selection
 from soil_assets.defs.staleness import overtaken, why_stale
 
@@ -48,7 +48,7 @@ def tick(definitions: dg.Definitions, instance: dg.DagsterInstance, sensor_name:
         tags = {_RUN_KEY: request.run_key or "", _SENSOR: sensor_name}
         if request.run_key and instance.get_runs_count(dg.RunsFilter(tags=tags)):
             continue
-        job = request.job_name or sensor.job_name
+        job = request.job_name or str(sensor.job_name)
         outcome = run_job(definitions, instance, job, request.partition_key, {**request.tags, **tags})
         yield Step(job, request.partition_key, f"sensor {sensor_name}", outcome)
     if (
@@ -72,7 +72,7 @@ def bring_up_to_date(
 
     for asset in ("reference_spectra", "benchmark_spectra"):
         yield from run(asset, None, why_stale(instance, asset, None, code(asset), {}))
-    batches = list(instance.get_dynamic_partitions(BATCHES.name))
+    batches = list(instance.get_dynamic_partitions(BATCH))
     frozen = {"reference_spectra": None, "benchmark_spectra": None}
     why = why_stale(instance, "training_set", None, code("training_set"), frozen) or overtaken(
         instance, "training_set", {"drift_reports": batches, "validated_batches": batches}

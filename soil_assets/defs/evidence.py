@@ -12,7 +12,7 @@ import dagster as dg
 
 from soil_assets.defs.gates import gate_records, materialization, select_batches, why_not
 from soil_assets.defs.io import has_value, load_value
-from soil_assets.defs.partitions import BATCHES
+from soil_assets.defs.partitions import BATCH
 from soil_assets.defs.resources import MAIN_ALIAS, Soil
 
 if TYPE_CHECKING:
@@ -31,20 +31,20 @@ def decision_inputs(
 
     chosen = select_batches(instance, checks, soil.accepted_batches())
     batches = tuple(
-        batch_result(instance, soil, checks, b) for b in sorted(instance.get_dynamic_partitions(BATCHES.name))
+        batch_result(instance, soil, checks, b) for b in sorted(instance.get_dynamic_partitions(BATCH))
     )
     properties = tuple(_property_result(instance, soil, checks, p) for p in soil.settings.properties)
     sizes = _training_sizes(soil)
     parts = [TrainingPart(name="reference", scans=sizes.get("reference", 0), taken=True)]
-    for b in batches:
-        parts.append(
-            TrainingPart(
-                name=b.name,
-                scans=sizes.get(b.name, 0),
-                taken=b.name in sizes,
-                why=chosen.left.get(b.name, ""),
-            )
+    parts.extend(
+        TrainingPart(
+            name=b.name,
+            scans=sizes.get(b.name, 0),
+            taken=b.name in sizes,
+            why=chosen.left.get(b.name, ""),
         )
+        for b in batches
+    )
     versions = {p.name: _main_version(soil, p.name) for p in properties}
     known = {name: v for name, v in versions.items() if v}
     return DecisionInputs(

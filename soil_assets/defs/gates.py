@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from soil_assets.defs.partitions import BATCHES
+from soil_assets.defs.partitions import BATCH
 
 #: Assets of one batch, in order; a batch may be trained on when all of their blocking checks passed.
 BATCH_CHAIN = ("raw_spectra", "validated_batches", "drift_reports")
@@ -57,7 +57,7 @@ def gate_records(
 ) -> list[GateRecord]:
     """Return the verdicts of ``checks`` about the latest materialization of an asset (partition)."""
     from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluation
-    from dagster._core.storage.event_log.base import PartitionKeyFilter
+    from dagster._core.event_api import PartitionKeyFilter
 
     latest = materialization(instance, asset, partition)
     results = []
@@ -120,7 +120,7 @@ def select_batches(
     """
     taken, left = [], {}
     by_hand = set(accepted)
-    for batch in sorted(instance.get_dynamic_partitions(BATCHES.name) if only is None else only):
+    for batch in sorted(instance.get_dynamic_partitions(BATCH) if only is None else only):
         reason = None
         for asset in BATCH_CHAIN:
             if materialization(instance, asset, batch) is None:

@@ -7,7 +7,8 @@ import dagster as dg
 from soil_assets.config import Settings
 
 #: A batch is a partition; the ``new_batches`` sensor adds its key when the batch is whole.
-BATCHES = dg.DynamicPartitionsDefinition(name="batch")
+BATCH = "batch"
+BATCHES = dg.DynamicPartitionsDefinition(name=BATCH)
 
 
 def property_partitions(settings: Settings) -> dg.StaticPartitionsDefinition:

@@ -15,7 +15,6 @@ import dagster as dg
 
 from soil_assets.errors import BadInput
 
-
 #: The event log keeps every line; on the console a person gets the outcome, not the engine's diary.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -84,7 +83,8 @@ def run_selection(
             mend="name the batch or property with --partition",
         )
     if partition is not None and partitioned:
-        known = graph.get(partitioned[0]).partitions_def.get_partition_keys(dynamic_partitions_store=instance)
+        cut = graph.get(partitioned[0]).partitions_def
+        known = [] if cut is None else cut.get_partition_keys(dynamic_partitions_store=instance)
         if partition not in known:
             raise BadInput("no such partition", found=partition, expected=", ".join(known) or "(none yet)")
     job = definitions.resolve_implicit_global_asset_job_def()

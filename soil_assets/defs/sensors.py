@@ -9,7 +9,7 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 
 from soil_assets.config import Settings
 from soil_assets.defs.landing_zone import content_hash, list_batch
-from soil_assets.defs.partitions import BATCHES
+from soil_assets.defs.partitions import BATCH, BATCHES
 from soil_assets.defs.staleness import stored_code_version, stored_data_version
 from soil_assets.errors import BadInput
 from soil_assets.storage import Store, safe_key
@@ -36,8 +36,9 @@ def new_batches_sensor(settings: Settings, job_name: str) -> dg.SensorDefinition
     def new_batches(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         landing = Store(settings.url("landing"))
         known: dict[str, str] = json.loads(context.cursor) if context.cursor else {}
-        requests, keys, refused, growing = [], [], [], 0
-        existing = set(context.instance.get_dynamic_partitions(BATCHES.name))
+        requests: list[dg.RunRequest] = []
+        keys, refused, growing = [], [], 0
+        existing = set(context.instance.get_dynamic_partitions(BATCH))
         for name in landing.folders():
             if len(requests) >= BATCHES_A_TICK:
                 break

@@ -46,11 +46,13 @@ def damaged() -> SpectralBatch:
     clean = _folds(10)
     repeated = clean.take([*range(len(clean)), 2])
     samples, spectra = repeated.samples.copy(), np.array(repeated.spectra)
-    samples.loc[len(clean), "sample_id"] = f"{samples.loc[2, 'sample_id']}-again"
+    ids = samples["sample_id"].astype(object)
+    ids.iloc[len(clean)] = f"{ids.iloc[2]}-again"
+    ids.iloc[8] = None
+    samples["sample_id"] = ids
     spectra[1] *= 100.0
     spectra[4] = np.nan
     samples.loc[6, "clay"] = 140.0
-    samples.loc[8, "sample_id"] = None
     return replace(repeated, samples=samples, spectra=spectra)
 
 

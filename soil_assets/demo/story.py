@@ -110,7 +110,9 @@ def _result(definitions: Any, instance: Any, settings: Settings, steps: list[Any
     for b in sorted(facts.batches, key=lambda b: list(stories).index(b.name) if b.name in stories else 99):
         drift = (b.drift or "not reached").replace("_", " ")
         batches.append(
-            BatchFate(b.name, stories.get(b.name, ""), b.landed, b.accepted, b.quarantined, drift, b.next_step)
+            BatchFate(
+                b.name, stories.get(b.name, ""), b.landed, b.accepted, b.quarantined, drift, b.next_step
+            )
         )
         if b.name == "damaged":
             quarantine += [dict(row) for row in b.quarantine]

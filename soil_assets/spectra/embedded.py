@@ -15,7 +15,7 @@ import re
 import zipfile
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +34,7 @@ _CLAY_FACTOR = {"MG.44": 0.1, "SSP.58": 0.1}
 
 
 class _ArraysOnly(pickle.Unpickler):
-    _allowed = {
+    _allowed: ClassVar = {
         ("numpy.core.multiarray", "_reconstruct"),
         ("numpy._core.multiarray", "_reconstruct"),
         ("numpy", "ndarray"),
@@ -84,11 +84,13 @@ def limesoda(name: str) -> SpectralBatch:
     for i, column in enumerate(columns):
         if i in set(bands):
             continue
-        key = {"Clay_target": "clay", "pH_target": "ph", "SOC_target": "soc", "SOM_target": "som"}.get(column, column)
+        key = {"Clay_target": "clay", "pH_target": "ph", "SOC_target": "soc", "SOM_target": "som"}.get(
+            column, column
+        )
         factor = {"soc": _SOC_FACTOR, "clay": _CLAY_FACTOR}.get(key, {}).get(name, 1.0)
         samples[key] = data[:, i] * factor
     origin = {"source": f"LimeSoDa {name}", "format": "limesoda", "licence": "CC BY-SA 4.0"}
-    return SpectralBatch(samples, data[:, bands] / 100.0, axis, "reflectance", "fraction", origin)
+    return SpectralBatch(samples, (data[:, bands] / 100.0).astype(np.float32), axis, "reflectance", "fraction", origin)
 
 
 def spectral_sets() -> list[str]:

@@ -15,7 +15,9 @@ def test_comments_and_layout_do_not_count() -> None:
 def test_settings_count() -> None:
     strict = ModelPolicy(margin=0.05)
     assert code_version("errors.py", settings=strict) != code_version("errors.py", settings=ModelPolicy())
-    assert code_version("errors.py", settings=strict) == code_version("errors.py", settings=ModelPolicy(margin=0.05))
+    assert code_version("errors.py", settings=strict) == code_version(
+        "errors.py", settings=ModelPolicy(margin=0.05)
+    )
 
 
 def test_every_asset_has_one(platform: Platform) -> None:

@@ -17,7 +17,7 @@ from soil_assets_tests.defs.batches import SHORT_RANGE, folds, land_as, land_gar
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    """Frozen sets, and three batches in the landing zone: b1 and b3 of the reference's field, b2 of too short a range."""
+    """Frozen sets, and three landed batches: b1 and b3 of the reference's field, b2 of too short a range."""
     made = make_platform(Path(tmp_path_factory.mktemp("house")))
     assert made.run("reference_spectra,benchmark_spectra").success
     land_as(made.landing, "b1", folds(8))
@@ -101,7 +101,9 @@ def test_a_verdict_about_an_older_version_does_not_count(house: Platform) -> Non
     land_as(house.landing, "b5", folds(10))
     assert house.judge("b5").success
     assert "b5" in select_batches(house.instance, checks, only=["b5"]).taken
-    assert house.run("raw_spectra", "b5").success  # a new version that no later gate has judged: still the same bytes
+    assert house.run(
+        "raw_spectra", "b5"
+    ).success  # a new version that no later gate has judged: still the same bytes
     land_as(house.landing, "b5", SHORT_RANGE)
     assert house.run("raw_spectra,validated_batches", "b5").gate_failed
     assert "b5" in select_batches(house.instance, checks, only=["b5"]).left

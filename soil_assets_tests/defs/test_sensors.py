@@ -16,13 +16,17 @@ from soil_assets.defs.sensors import BATCHES_A_TICK
 from soil_assets_tests.conftest import Platform, make_platform
 
 
-def drop(platform: Platform, name: str, text: str = "sample_id,1000,1002\na,0.1,0.2\n", whole: bool = True) -> None:
+def drop(
+    platform: Platform, name: str, text: str = "sample_id,1000,1002\na,0.1,0.2\n", whole: bool = True
+) -> None:
     platform.landing.write(f"{name}/spectra.csv", text.encode())
     if whole:
         platform.landing.write(f"{name}/_SUCCESS", b"")
 
 
-def tick(platform: Platform, cursor: str | None = None, sensor: str = "new_batches") -> tuple[dg.SensorResult, str]:
+def tick(
+    platform: Platform, cursor: str | None = None, sensor: str = "new_batches"
+) -> tuple[dg.SensorResult, str]:
     """Tick once, add what it asks to add, and return the cursor that the daemon would keep."""
     context = dg.build_sensor_context(
         instance=platform.instance, cursor=cursor, repository_def=platform.definitions.get_repository_def()

@@ -152,14 +152,18 @@ def test_a_worse_candidate_is_held_reported_and_not_registered(
 def test_a_branch_deployment_never_moves_an_alias(trained: Platform) -> None:
     branch = make_platform(Path(trained.settings.home), deployment="branch")
     try:
-        outcome = Platform(branch.settings, branch.definitions, trained.instance).run("registered_versions", "clay")
+        outcome = Platform(branch.settings, branch.definitions, trained.instance).run(
+            "registered_versions", "clay"
+        )
         assert not outcome.success
         assert any("branch deployment" in e for e in outcome.errors)
     finally:
         branch.instance.dispose()
 
 
-@pytest.mark.parametrize("address", ["soil-clay@staging", "models:/", "models:/soil-none@staging", "models:/soil-clay/99"])
+@pytest.mark.parametrize(
+    "address", ["soil-clay@staging", "models:/", "models:/soil-none@staging", "models:/soil-clay/99"]
+)
 def test_an_address_that_names_nothing_says_what_there_is(trained: Platform, address: str) -> None:
     with pytest.raises(BadInput, match="models:/"):
         registry_of(trained.settings).load(address)

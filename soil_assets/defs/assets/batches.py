@@ -11,7 +11,7 @@ from soil_assets.defs.code_versions import code_version
 from soil_assets.defs.conditions import after_passed_gates
 from soil_assets.defs.io import content_version, has_value, load_value
 from soil_assets.defs.landing_zone import land_copy
-from soil_assets.defs.partitions import BATCHES
+from soil_assets.defs.partitions import BATCH, BATCHES
 from soil_assets.defs.resources import Soil
 
 LANDED = (
@@ -225,7 +225,9 @@ def _accepted_before(context: dg.AssetExecutionContext, soil: Soil) -> Any:
         for a in ("reference_spectra", "benchmark_spectra")
         if has_value(soil.data, a)
     ]
-    for name in context.instance.get_dynamic_partitions(BATCHES.name):
-        if name != context.partition_key and has_value(soil.data, "validated_batches", name):
-            found.append(load_value(soil.data, "validated_batches", name).accepted)
+    found.extend(
+        load_value(soil.data, "validated_batches", name).accepted
+        for name in context.instance.get_dynamic_partitions(BATCH)
+        if name != context.partition_key and has_value(soil.data, "validated_batches", name)
+    )
     return concatenate([b for b in found if len(b)]) if any(len(b) for b in found) else None

@@ -40,7 +40,7 @@ def table(frame: pd.DataFrame, limit: int = 50) -> dg.MarkdownMetadataValue:
     from soil_assets.reporting.escaping import markdown_text
 
     def cell(value: object) -> str:
-        missing = value is None or value != value  # noqa: PLR0124  # NaN is the value that differs from itself
+        missing = value is None or value != value  # NaN is the value that differs from itself
         return (
             "" if missing else markdown_text(f"{value:.4g}" if isinstance(value, float) else str(value), 200)
         )

@@ -83,7 +83,7 @@ def build(settings: Settings, checks: dict[str, list[str]]) -> list[dg.AssetsDef
                 "soil.training_set": _stored_data_version(context.instance),
             },
         )
-        facts = {
+        facts: dict[str, Any] = {
             "name": version.name,
             "version": version.version,
             "run_id": version.run_id,

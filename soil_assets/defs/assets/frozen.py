@@ -1,7 +1,5 @@
 """The golden reference and the official benchmark: frozen, checksummed, the same for every run."""
 
-from typing import Any
-
 import dagster as dg
 
 from soil_assets.config import Settings
