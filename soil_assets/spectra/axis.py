@@ -67,7 +67,9 @@ class Axis:
         return int(self.values.size)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Axis) and self.unit == other.unit and np.array_equal(self.values, other.values)
+        return (
+            isinstance(other, Axis) and self.unit == other.unit and np.array_equal(self.values, other.values)
+        )
 
     def __hash__(self) -> int:
         return hash((self.unit, self.values.tobytes()))

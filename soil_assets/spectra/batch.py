@@ -76,11 +76,18 @@ class SpectralBatch:
                 found=f"{len(self.axis)} positions, {spectra.shape[1]} columns",
             )
         if "sample_id" not in self.samples.columns:
-            raise BadInput("the samples table has no ids", column="sample_id", found=_few(self.samples.columns))
+            raise BadInput(
+                "the samples table has no ids", column="sample_id", found=_few(self.samples.columns)
+            )
         if self.quantity not in ("absorbance", "reflectance"):
             raise BadInput("unknown quantity", found=self.quantity, expected="absorbance or reflectance")
-        if self.scale not in ("fraction", "percent") or (self.quantity, self.scale) == ("absorbance", "percent"):
-            raise BadInput("unknown scale", found=f"{self.quantity} as {self.scale}", expected="fraction or percent")
+        if self.scale not in ("fraction", "percent") or (self.quantity, self.scale) == (
+            "absorbance",
+            "percent",
+        ):
+            raise BadInput(
+                "unknown scale", found=f"{self.quantity} as {self.scale}", expected="fraction or percent"
+            )
         if not isinstance(self.samples.index, pd.RangeIndex) or self.samples.index.start != 0:
             object.__setattr__(self, "samples", self.samples.reset_index(drop=True))
 
@@ -161,14 +168,18 @@ def concatenate(batches: list[SpectralBatch], origin: Mapping[str, Any] | None =
                 expected=repr(first),
                 mend="harmonise them first (soil_assets.spectra.harmonise)",
             )
-    samples = pd.concat([b.samples for b in batches], ignore_index=True) if len(batches) > 1 else first.samples
+    samples = (
+        pd.concat([b.samples for b in batches], ignore_index=True) if len(batches) > 1 else first.samples
+    )
     spectra = np.concatenate([b.spectra for b in batches])
     return replace(first, samples=samples, spectra=spectra, origin=dict(origin or first.origin))
 
 
 def _column_text(column: pd.Series[Any]) -> str:
     # repr of floats is exact and the same on every platform; missing values are all written alike.
-    return "\x1f".join("" if pd.isna(v) else repr(float(v)) if isinstance(v, float) else str(v) for v in column)
+    return "\x1f".join(
+        "" if pd.isna(v) else repr(float(v)) if isinstance(v, float) else str(v) for v in column
+    )
 
 
 def _few(names: Any) -> str:
