@@ -153,8 +153,7 @@ def read_landed(folder: str | os.PathLike[str], catalogue: Catalogue) -> Landed:
     if batch is not None:
         batch, lab_rows, said = _complete(batch, tables, manifest, catalogue)
         notes += said
-        if batch.origin.get("inferred"):
-            notes.insert(0, batch.origin["inferred"])
+        notes = [batch.origin[key] for key in ("suspected", "inferred") if batch.origin.get(key)] + notes
     else:
         lab_rows = sum(len(t.frame) for t in tables)
     if batch is None and not unreadable:

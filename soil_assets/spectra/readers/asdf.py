@@ -30,7 +30,7 @@ _DUP = {c: str(i) for i, c in enumerate("STUVWXYZ", start=1)} | {"s": "9"}
 #: Letters that only the compressed forms use; an E alone may be an exponent.
 _COMPRESSED = re.compile(r"[@A-DF-Ia-df-i%J-Rj-rS-Zs]")
 _EXPONENT = re.compile(r"\d[eE][+-]?\d")
-_ASDF_TOKEN = re.compile(r"([@A-Ia-i%J-Rj-rS-Zs+-]?)(\d*\.?\d*)|\?")
+_ASDF_TOKEN = re.compile(r"\?|([@A-Ia-i%J-Rj-rS-Zs+-]?)(\d*\.?\d*)")
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 #: A point count that no table may exceed: a DUP of a damaged file could ask for any number.
 _MOST_POINTS = 4_000_000
@@ -100,7 +100,7 @@ def decode_table(lines: Sequence[str], file: str) -> Table:
         if in_difference and len(values) == 1 and number == len(lines):
             break  # a last line with nothing but the check; some writers leave a zero there
         if in_difference and values:
-            if ordinates and abs(values[0] - ordinates[-1]) > 1.5:
+            if ordinates and abs(values[0] - ordinates[-1]) > 0.5:
                 raise BadInput(
                     "the JCAMP-DX file is damaged: the ordinate check fails",
                     file=file,

@@ -17,7 +17,7 @@ from soil_assets.errors import BadInput
 from soil_assets.spectra.axis import Axis
 from soil_assets.spectra.batch import Quantity, Scale, SpectralBatch, concatenate
 from soil_assets.spectra.harmonise import to_fraction, to_quantity
-from soil_assets.spectra.readers.infer import infer_quantity, infer_unit, percent_suspected
+from soil_assets.spectra.readers.infer import infer_quantity, infer_unit, percent_suspected, suspicions
 from soil_assets.spectra.readers.scans import ReadOptions, Scans
 
 #: Axes that differ by less than this share of a step are one axis: float32 headers round differently.
@@ -203,7 +203,13 @@ def _stack(group: list[Scans], axis: Axis, quantity: Quantity, scale: Scale) -> 
         if samples[column].dtype == object:
             samples[column] = _one_type(samples[column])
     spectra = group[0].spectra if len(group) == 1 else np.concatenate([part.spectra for part in group])
-    return SpectralBatch(samples, spectra, axis, quantity, scale, _origin(group))
+    origin = _origin(group)
+    doubts = suspicions(
+        spectra, axis, quantity, scale, not any("axis unit" in line for p in group for line in p.said)
+    )
+    if doubts:
+        origin["suspected"] = "; ".join(doubts)
+    return SpectralBatch(samples, spectra, axis, quantity, scale, origin)
 
 
 def _one_type(column: pd.Series[Any]) -> pd.Series[Any]:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from soil_assets.errors import BadInput
 from soil_assets.spectra.axis import Axis, AxisUnit
-from soil_assets.spectra.batch import Quantity
+from soil_assets.spectra.batch import Quantity, Scale
 
 #: (left shoulder, band, right shoulder) in nm.
 _BANDS_NM = (
@@ -81,6 +81,32 @@ def percent_suspected(spectra: npt.NDArray[Any]) -> tuple[bool, str]:
     return high > _PERCENT_FROM, f"a typical scan reaches {high:.3g}"
 
 
+def suspicions(
+    spectra: npt.NDArray[Any], axis: Axis, quantity: Quantity, scale: Scale, unit_stated: bool
+) -> list[str]:
+    """Return, in words, what is stated of spectra and does not look like it: a person should look again."""
+    found = []
+    bend, where = _bend(spectra, axis)
+    looks: Quantity = "absorbance" if bend > 0 else "reflectance"
+    if bend and looks != quantity:
+        turn = "rises" if bend > 0 else "falls"
+        found.append(
+            f"stated as {quantity}, but the curve {turn} at the absorption bands near {where}: {looks}?"
+        )
+    high = _typical_high(spectra)
+    if quantity == "reflectance" and scale == "fraction" and high > _PERCENT_FROM:
+        found.append(f"stated as fraction, but a typical scan reaches {high:.3g}: percent?")
+    if quantity == "reflectance" and scale == "percent" and 0 < high < 1.5:
+        found.append(f"stated as percent, but a typical scan reaches only {high:.3g}: fraction?")
+    if unit_stated and axis.unit == "nm" and axis.high > 3000:
+        found.append(f"stated in nm, but the axis reaches {axis.high:g}: wavenumbers in cm-1?")
+    if unit_stated and axis.unit == "cm-1" and axis.low >= 340 and 2300 <= axis.high <= 2600:
+        found.append(
+            f"stated in cm-1, but {axis.low:g} to {axis.high:g} is the range of a vis-NIR instrument: nm?"
+        )
+    return found
+
+
 def _typical_high(spectra: npt.NDArray[Any]) -> float:
     """Median over scans of each scan's 95th percentile: a few odd scans do not move it."""
     if spectra.size == 0:
@@ -104,9 +130,10 @@ def _bend(spectra: npt.NDArray[Any], axis: Axis) -> tuple[float, str]:
     rows = np.asarray(spectra[:: max(1, len(spectra) // 500)], dtype=np.float64)[:, order]
     total, named = 0.0, []
     for left, centre, right in _BANDS_NM:
-        if positions[0] > left or positions[-1] < right:
-            continue
-        at = np.searchsorted(positions, (left, centre, right)).clip(0, positions.size - 1)
+        at = [int(np.abs(positions - wanted).argmin()) for wanted in (left, centre, right)]
+        off = np.abs(positions[at] - (left, centre, right)).max()
+        if off > 0.15 * (right - left):
+            continue  # out of range, or measured too coarsely to show the band
         a, b, c = rows[:, at[0]], rows[:, at[1]], rows[:, at[2]]
         share = (centre - left) / (right - left)
         height = b - (a + share * (c - a))

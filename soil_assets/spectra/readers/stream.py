@@ -181,7 +181,9 @@ def _blocks(stream: BinaryIO, dialect: Dialect) -> Iterator[memoryview]:
             start, skip = line + 1, skip - 1
         cut = block.rfind(b"\n", start, end) + 1
         if not got:
-            if not skip and bytes(block[start:end]).strip():
+            if skip:
+                raise NotCleanError  # lines end in some other way
+            if bytes(block[start:end]).strip():
                 yield memoryview(block)[start:end]
             return
         if skip or cut <= start:
