@@ -121,7 +121,7 @@ class QualityResult:
         return any(not c.passed and c.severity == "critical" for c in self.checks.values())
 
 
-# Whatever lands is measured, 3e38 and 1e-45 included: what overflows becomes a finding, not a warning of numpy.
+# Whatever lands is measured, 3e38 included: what overflows becomes a finding, not a warning of numpy.
 @np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore")
 def assess(
     landed: LandedBatch | SpectralBatch,

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from soil_assets.spectra.lab import find_id_column, normalise_id
+from soil_assets.spectra.lab_values import cell_text
 
 #: Columns that the lab's table gets.
 LAB_COLUMNS = ("gate", "rules", "found", "expected", "mend")
@@ -38,8 +39,8 @@ def lab_table_with_mends(lab: pd.DataFrame, findings: pd.DataFrame, accepted: It
     """
     id_column = find_id_column(lab)
     names = _column_names(lab)
-    keys = [normalise_id(text) if (text := _text(v)) else None for v in lab[id_column]]
-    about_keys = [normalise_id(text) if (text := _text(i)) else None for i in findings["sample_id"]]
+    keys = [normalise_id(text) if (text := cell_text(v)) else None for v in lab[id_column]]
+    about_keys = [normalise_id(text) if (text := cell_text(i)) else None for i in findings["sample_id"]]
     about = findings.assign(key=pd.Series(about_keys, index=findings.index, dtype=object))
     said = {str(key): _words(group) for key, group in about.groupby("key", sort=False)}
     passed = {normalise_id(str(i)) for i in accepted}
@@ -114,9 +115,3 @@ def _joined(texts: Iterable[Any]) -> str:
 def _column_names(lab: pd.DataFrame) -> dict[str, str]:
     present = set(map(str, lab.columns))
     return {c: c if c not in present else f"{c} (quality gate)" for c in LAB_COLUMNS}
-
-
-def _text(cell: Any) -> str | None:
-    if cell is None or (not isinstance(cell, str) and pd.isna(cell)):
-        return None
-    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)

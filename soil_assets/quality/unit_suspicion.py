@@ -140,10 +140,11 @@ def _possible(prop: Property, values: Floats) -> bool:
 def _advice(prop: Property, factor: float | None) -> str:
     if factor is None:
         return "check the column's unit with the laboratory and state it (units in batch.yaml)"
-    units = [f for (f, t), v in UNIT_FACTORS.items() if t == prop.unit and np.isclose(v, factor)]
-    if units:
-        return (
-            f"the values look like {units[0]}; if so, state units: {{{prop.name}: {units[0]}}} in batch.yaml"
-        )
-    times = f"{factor:g} times" if factor > 1 else f"1/{1 / factor:g} of"
-    return f"the values look as if they should be {times} what they are: check the unit"
+    times = f"{1 / factor:g} times too large" if factor < 1 else f"{factor:g} times too small"
+    given = [u for (u, t), v in UNIT_FACTORS.items() if t == prop.unit and np.isclose(v, factor)]
+    stated = [u for (u, t), v in UNIT_FACTORS.items() if t == prop.unit and np.isclose(v, 1 / factor)]
+    ways = [f"given in {u} (then state units: {{{prop.name}: {u}}} in batch.yaml)" for u in given[:1]]
+    ways += [f"given in {prop.unit} and stated as {u}" for u in stated[:1]]
+    return f"the values look {times} for {prop.unit}" + (
+        f"; perhaps they were {' or '.join(ways)}" if ways else ""
+    )
