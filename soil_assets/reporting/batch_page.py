@@ -16,8 +16,8 @@ import pandas as pd
 
 from soil_assets.reporting.badge import badge, drift_badge
 from soil_assets.reporting.batch_facts import DriftFacts, Judged, Outcome
+from soil_assets.reporting.batch_layout import quarantine_table
 from soil_assets.reporting.decision_inputs import plain
-from soil_assets.reporting.decision_layout import quarantine_table
 from soil_assets.reporting.document import (
     Block,
     Bullets,

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from soil_assets.reporting.batch_layout import batches_overview, grouped_quarantine
 from soil_assets.reporting.decision_figures import errors
-from soil_assets.reporting.decision_inputs import BatchResult, Check, DecisionInputs
+from soil_assets.reporting.decision_inputs import Check, DecisionInputs
 from soil_assets.reporting.document import (
     Block,
     Bullets,
@@ -56,24 +57,30 @@ def layout(
     blocks: list[Block] = [
         Heading(f"Soil models: {decision.verdict}", level=2),
         Paragraph((Image("decision.svg", f"soil decision: {decision.verdict}"),)),
-        Paragraph(recommendation, tone=_TONES[decision.verdict]),
+        *_opening(decision, recommendation),
         *_own_judge(inputs, decision, proposed),
         Paragraph(
             f"SOP rule {decision.rule.number}: {criterion(decision.rule, inputs.policy)}. "
             f"Next: {decision.rule.then}. Decides: {decision.rule.decides}."
         ),
     ]
-    if len(decision.reasons) > 1 and decision.verdict not in ("approve", "first version"):
-        blocks.append(Bullets(list(decision.reasons)))
     if decision.cautions:
         blocks += [Paragraph(Strong("Mind also")), Bullets(list(decision.cautions))]
     blocks += _metrics(properties, inputs.candidate, inputs.main)
     blocks += _plots(inputs, properties, images)
-    blocks += _batches(inputs.batches)
+    blocks += batches_overview(inputs.batches)
     if inputs.changes:
         blocks += [Heading("What changed", 3), Bullets(list(inputs.changes))]
     blocks += _folded(inputs, properties, images)
     return Document(f"Soil models: {decision.verdict}", tuple(blocks))
+
+
+def _opening(decision: Decision, recommendation: str) -> list[Block]:
+    tone = _TONES[decision.verdict]
+    if len(decision.reasons) < 2 or decision.verdict in ("approve", "first version"):
+        return [Paragraph(recommendation, tone)]
+    words = f"{decision.verdict.capitalize()}, for {len(decision.reasons)} reasons:"
+    return [Paragraph(words, tone), Bullets(list(decision.reasons))]
 
 
 def _own_judge(inputs: DecisionInputs, decision: Decision, proposed: Decision | None) -> list[Block]:
@@ -137,35 +144,13 @@ def _plots(
     return [Figures(shown)] if shown else []
 
 
-def _batches(batches: tuple[BatchResult, ...]) -> list[Block]:
-    if not batches:
-        return []
-    table: list[list[Text]] = []
-    for b in batches:
-        words = (b.drift or "not judged").replace("_", " ")
-        badge = Image(f"drift-{slug(b.name)}.svg", f"drift: {words}")
-        table.append(
-            [
-                Code(b.name),
-                f"{b.landed:,}",
-                f"{b.accepted:,}",
-                f"{b.quarantined:,}",
-                badge,
-                "; ".join(b.reasons) or "-",
-                b.next_step or ("held" if b.held else "-"),
-            ]
-        )
-    header = ("Batch", "Landed", "Accepted", "Quarantined", "Drift", "Why", "What happened next")
-    return [Heading("Batches", 3), Table(header, table, frozenset({1, 2, 3}))]
-
-
 def _folded(
     inputs: DecisionInputs, properties: list[dict[str, Any]], images: Mapping[str, bytes]
 ) -> list[Block]:
     blocks: list[Block] = [
         Details(
             f"Quarantine of {batch.name}: {count(len(batch.quarantine), 'scan')}",
-            [quarantine_table(batch.quarantine)],
+            [grouped_quarantine(batch.quarantine)],
         )
         for batch in inputs.batches
         if batch.quarantine
@@ -194,29 +179,6 @@ def _folded(
         blocks.append(_checks(checks))
     blocks.append(Details("Versions, data, how to reproduce", _provenance(inputs)))
     return blocks
-
-
-def quarantine_table(quarantined: tuple[dict[str, Any], ...]) -> Table:
-    """Return quarantined scans as a table: which, where from, what was found, what to do."""
-    header = ("Sample", "File, row", "Rules", "Found", "Expected", "Mend")
-    table: list[list[Text]] = []
-    for row in quarantined:
-        rules = row.get("rules")
-        number = row.get("source_row") if row.get("source_row") is not None else row.get("row")
-        place = [str(row["source_file"])] if row.get("source_file") is not None else []
-        place += [f"row {number}"] if number is not None else []
-        table.append(
-            [
-                Code(str(row["sample_id"])) if row.get("sample_id") is not None else "(no id)",
-                ", ".join(place) or "-",
-                ", ".join(map(str, rules)) if isinstance(rules, list) else str(rules or "-"),
-                *(
-                    str(row[k])[:300] if row.get(k) is not None else "-"
-                    for k in ("found", "expected", "mend")
-                ),
-            ]
-        )
-    return Table(header, table)
 
 
 def _more_figures(properties: list[dict[str, Any]], images: Mapping[str, bytes]) -> list[Block]:

@@ -40,7 +40,7 @@ _STYLE = """
 *{box-sizing:border-box}
 body{margin:0;background:var(--paper);color:var(--ink);
 font:16px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,"DejaVu Sans",sans-serif}
-main{max-width:60rem;margin:0 auto;padding:1rem 1rem 4rem;overflow-wrap:anywhere}
+main{max-width:66rem;margin:0 auto;padding:1rem 1rem 4rem;overflow-wrap:anywhere}
 h1{font-size:1.6rem;line-height:1.25;margin:.5rem 0 1rem}
 h2{font-size:1.2rem;margin:2rem 0 .5rem;padding-bottom:.25rem;border-bottom:1px solid var(--line)}
 h3{font-size:1rem;margin:1.25rem 0 .5rem}
@@ -59,7 +59,7 @@ background:var(--shade);border-radius:4px;overflow-wrap:anywhere}
 code{padding:.1em .3em}pre{padding:.75rem;overflow-x:auto}pre code{padding:0;overflow-wrap:normal}
 .add{color:var(--good)}.del{color:var(--bad)}
 .figures{display:flex;flex-wrap:wrap;align-items:flex-start;gap:.75rem;margin:.75rem 0}
-.figures img{flex:1 1 20rem;min-width:0;max-width:min(100%,32rem);height:auto;background:#fff;
+.figures img{flex:1 1 22rem;min-width:0;max-width:min(100%,32rem);height:auto;background:#fff;
 border:1px solid var(--line);border-radius:6px}
 img{max-width:100%;vertical-align:middle}td img{max-width:none}td code{overflow-wrap:break-word}
 details{margin:.5rem 0;border:1px solid var(--line);border-radius:6px;padding:0 .75rem}
@@ -69,8 +69,9 @@ summary{cursor:pointer;padding:.5rem 0;font-weight:600;overflow-wrap:anywhere}
 """
 
 
-# Spaces inside a figure, where a line must not break: "95 % CI -0.2..0.1", "1.50 -> 1.30".
-_GLUE = re.compile(r"(?<=\d) (?=%|->)|(?<=->) (?=[-+\d])|(?<=%) (?=CI\b)|(?<=CI) (?=[-+\d])")
+# Spaces inside a figure, where a line must not break: "95 % CI -0.2..0.1", "1.50 -> 1.30" (with a real arrow).
+_GLUE = re.compile(r"(?<=\d) (?=%)|(?<=%) (?=CI\b)|(?<=CI) (?=[-+\d])")
+_ARROW = re.compile(r"(?<=\d) -> (?=[-+\d])")
 
 
 def render(document: Document, images: Mapping[str, bytes] | None = None) -> str:
@@ -106,7 +107,7 @@ def _inline(text: Text, images: Mapping[str, bytes]) -> str:
 def _piece(piece: Inline, images: Mapping[str, bytes]) -> str:
     match piece:
         case str():
-            return html_text(_GLUE.sub("\u00a0", piece))
+            return html_text(_GLUE.sub("\u00a0", _ARROW.sub("\u00a0→\u00a0", piece)))
         case Strong():
             return f"<strong>{html_text(piece.text)}</strong>"
         case Code():

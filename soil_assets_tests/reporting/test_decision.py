@@ -78,7 +78,7 @@ def test_every_figure_of_the_table_agrees_with_the_json_to_the_digit() -> None:
             assert shown == [pytest.approx(round(v, places), abs=10**-places / 1e6) for v in known]
         at90 = next(c for c in figures["coverage"] if c["level"] == 0.9)
         assert cells[6].startswith(f"{at90['inside']} of {at90['n']} ({round(100 * at90['picp'])} %)")
-    for words in (data["recommendation"], *data["reasons"], *data["cautions"]):
+    for words in (*data["reasons"], *data["cautions"]):
         assert words in _unescaped(report.markdown)
 
 
@@ -162,8 +162,8 @@ def test_hostile_text_stays_text(text: str) -> None:
             landed=1,
             accepted=0,
             quarantined=1,
-            reasons=(words,),
-            next_step=words,
+            reasons=(words.replace(";", ","),),
+            next_step=words.replace(";", ","),
             quarantine=(
                 {"sample_id": words, "source_file": words, "rules": [words], "found": words, "mend": words},
             ),
@@ -203,7 +203,9 @@ def test_hostile_text_stays_text(text: str) -> None:
 
 
 def test_a_huge_report_fits_a_comment_with_its_verdict() -> None:
-    rows = tuple({"sample_id": f"s{i}", "rules": ["range"], "found": "x" * 200} for i in range(1500))
+    rows = tuple(
+        {"sample_id": f"s{i}", "rules": ["range"], "found": f"{i} " + "x" * 200} for i in range(1500)
+    )
     batches = tuple(
         BatchResult(name=f"b{i}", landed=1500, accepted=0, quarantined=1500, quarantine=rows)
         for i in range(20)
@@ -305,3 +307,33 @@ def test_pictures_may_have_another_address() -> None:
     named = re.findall(r"!\[[^\]]*\]\(([^)]*)\)", text)
     assert named
     assert all(address.startswith("https://h.example/c0ffee/") for address in named)
+
+
+def test_long_reasons_are_folded_and_none_is_lost() -> None:
+    reasons = tuple(f"reason {i}; detail {i}" for i in range(6))
+    batch = BatchResult(
+        name="july", landed=9, accepted=9, quarantined=0, drift="fail", held=True, reasons=reasons
+    )
+    text = build(inputs(result("better", importance=None, trend=()), batches=(batch,))).markdown
+    row = next(line for line in text.splitlines() if line.startswith("| `july`"))
+    assert "reason 0 (and 11 more, below)" in row
+    assert "detail 5" not in row
+    folded = text.split("<summary>Why july</summary>")[1].split("</details>")[0]
+    assert all(f"- reason {i}\n- detail {i}" in folded for i in range(6))
+
+
+def test_scans_with_the_same_reason_are_one_row_of_the_quarantine() -> None:
+    same = {
+        "rules": "range",
+        "found": "751 to 3800",
+        "expected": "552 to 3796",
+        "mend": "measure the full range",
+    }
+    rows = (
+        *({"sample_id": f"O-{i}", **same} for i in range(31)),
+        {"sample_id": None, **same, "found": "nothing"},
+    )
+    batch = BatchResult(name="short", landed=32, accepted=0, quarantined=32, quarantine=rows)
+    text = build(inputs(result("better", importance=None, trend=()), batches=(batch,))).markdown
+    assert "| 31 | `O-0` and 30 more, to `O-30` | range | 751 to 3800 |" in text
+    assert "| 1 | `(no id)` | range | nothing |" in text

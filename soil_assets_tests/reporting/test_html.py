@@ -72,4 +72,4 @@ def test_a_change_is_coloured_line_by_line() -> None:
 
 def test_a_figure_does_not_break_between_lines() -> None:
     page = html.render(Document("t", (Paragraph("RMSE 1.50 -> 1.30 (-0.20, 95 % CI -0.28..-0.11)"),)))
-    assert "1.50\u00a0-&gt;\u00a01.30 (-0.20, 95\u00a0%\u00a0CI\u00a0-0.28..-0.11)" in page
+    assert "1.50\u00a0→\u00a01.30 (-0.20, 95\u00a0%\u00a0CI\u00a0-0.28..-0.11)" in page
