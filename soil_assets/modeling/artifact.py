@@ -61,6 +61,7 @@ def save(model: SoilModel, folder: str | Path) -> Path:
         "domain": model.domain.facts(),
         "training": dict(model.training),
         "recipe": dict(model.recipe),
+        "sensors": list(model.sensors),
     }
     facts["facts_sha256"] = _facts_digest(facts)
     text = json.dumps(facts, indent=1, sort_keys=True, allow_nan=False)
@@ -108,6 +109,7 @@ def load(folder: str | Path) -> SoilModel:
             importance=arrays["importance"],
             training=facts["training"],
             recipe=facts["recipe"],
+            sensors=tuple(facts.get("sensors", ())),
         )
     except (KeyError, TypeError, IndexError, zipfile.BadZipFile) as error:
         raise BadInput(

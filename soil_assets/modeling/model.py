@@ -7,7 +7,7 @@ Does not belong here: training (``train``), files (``artifact``), measuring it o
 from __future__ import annotations
 
 import builtins
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,6 +56,8 @@ class SoilModel:
         JSON-ready summary: n, groups, cross-validation, what was chosen, seed, hash of the training ids ...
     recipe : mapping
         The recipe as data.
+    sensors : tuple of str
+        Columns of other sensors that the model needs beside the spectra.
     """
 
     property: str
@@ -72,6 +74,7 @@ class SoilModel:
     importance: FloatArray
     training: Mapping[str, Any] = field(default_factory=dict)
     recipe: Mapping[str, Any] = field(default_factory=dict)
+    sensors: tuple[str, ...] = ()
 
     @builtins.property  # the field ``property`` hides the plain name in this class
     def levels(self) -> tuple[float, ...]:
@@ -130,7 +133,7 @@ class SoilModel:
         self.check_compatible(batch)
         spectra = batch.spectra.astype(np.float64)
         measures = self.domain.measures(spectra)
-        scaled = self.predictor.predict(spectra)
+        scaled = self.predictor.predict(spectra, batch_sensors(batch, self.sensors))
         columns: dict[str, Any] = {
             "sample_id": batch.sample_ids.to_numpy(),
             "value": self._to_unit(scaled),
@@ -141,13 +144,15 @@ class SoilModel:
             columns[f"upper_{level_name(level)}"] = self._to_unit(scaled + half)
         columns |= measures
         inside, reasons = self.domain.inside(measures), self.domain.reasons(measures)
-        low, high = self.training.get("scaled_range", (-np.inf, np.inf))
+        low, high = self.training["scaled_range"]
         slack = _RANGE_TOLERANCE * (high - low)
         beyond = (scaled < low - slack) | (scaled > high + slack)
         for row in np.flatnonzero(beyond):
             word = f"value outside the range the model was trained on ({self._describe_range()})"
             reasons[row] = "; ".join(filter(None, (reasons[row], word)))
-        columns["inside"] = inside & ~beyond
+        for row in np.flatnonzero(inside & ~np.isfinite(scaled)):
+            reasons[row] = "a sensor value is missing"
+        columns["inside"] = inside & ~beyond & np.isfinite(scaled)
         columns["reason"] = reasons
         return pd.DataFrame(columns)
 
@@ -161,3 +166,28 @@ class SoilModel:
     def _describe_range(self) -> str:
         low, high = self.training["range"]
         return f"{low:.3g} to {high:.3g} {self.unit}"
+
+
+def batch_sensors(
+    batch: SpectralBatch, names: Sequence[str], rows: npt.NDArray[Any] | None = None
+) -> FloatArray | None:
+    """Return the named sensor columns as float64, shape (n_samples, n_sensors); None without names.
+
+    Raises
+    ------
+    BadInput
+        When the batch does not carry a column.
+    """
+    if not names:
+        return None
+    missing = [n for n in names if n not in batch.samples.columns]
+    if missing:
+        raise BadInput(
+            "the batch lacks sensor columns that the model uses",
+            column=missing[0],
+            found=f"{len(missing)} missing: {', '.join(missing)}",
+            expected=", ".join(names),
+            mend="add the readings, or use a model of spectra alone",
+        )
+    values = np.column_stack([batch.property_values(n) for n in names])
+    return values if rows is None else values[rows]

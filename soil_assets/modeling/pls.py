@@ -12,12 +12,18 @@ import io
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from soil_assets.modeling.learners import Fitted, TrainingData
 from soil_assets.modeling.predictors import LinearPredictor
 from soil_assets.modeling.pretreatment import Pretreatment
+from soil_assets.modeling.splits import grouped_folds
+
+if TYPE_CHECKING:
+    from soil_assets.modeling.recipe import Recipe
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -42,12 +48,21 @@ class PlsChoice:
     curves: FloatArray
 
 
-@dataclass(frozen=True, eq=False)
-class FittedPls:
-    """A fitted PLS model with its variable importance."""
-
-    predictor: LinearPredictor
-    importance: FloatArray
+def fit(data: TrainingData, recipe: Recipe) -> Fitted:
+    """Choose pre-treatment and component count by grouped folds inside the data, and fit."""
+    treated = [p.apply(data.spectra) for p in recipe.pretreatments]
+    fold = grouped_folds(data.groups, recipe.folds, recipe.seed)
+    choice = choose(treated, data.target, fold, recipe.max_components, recipe.parsimony)
+    pretreatment = recipe.pretreatments[choice.pretreatment]
+    predictor, importance = fit_components(
+        treated[choice.pretreatment], data.target, choice.components, pretreatment
+    )
+    curves = {
+        p.name: [float(v) for v in curve]
+        for p, curve in zip(recipe.pretreatments, choice.curves, strict=True)
+    }
+    chosen = {"learner": "pls", "pretreatment": pretreatment.name, "components": choice.components}
+    return Fitted(predictor, _to_bands(importance, data.spectra.shape[1]), chosen, {"curves": curves})
 
 
 def usable_components(n: int, n_bands: int, fold: IntArray, max_components: int) -> int:
@@ -103,8 +118,10 @@ def choose(
     return PlsChoice(best, counts[best] + 1, curves)
 
 
-def fit(treated: FloatArray, target: FloatArray, components: int, pretreatment: Pretreatment) -> FittedPls:
-    """Fit one PLS model on pre-treated spectra."""
+def fit_components(
+    treated: FloatArray, target: FloatArray, components: int, pretreatment: Pretreatment
+) -> tuple[LinearPredictor, FloatArray]:
+    """Fit one PLS model on pre-treated spectra; return it with the VIP of every treated band."""
     from ikpls.numpy import PLS
 
     algorithm = 1 if treated.shape[0] < treated.shape[1] else 2
@@ -116,7 +133,7 @@ def fit(treated: FloatArray, target: FloatArray, components: int, pretreatment: 
     intercept = float(target.mean() - treated.mean(axis=0) @ coefficients)
     stable = int(min(components, model.max_stable_components))
     scores = (treated - treated.mean(axis=0)) @ model.R[:, :stable]
-    return FittedPls(
+    return (
         LinearPredictor(pretreatment, coefficients, intercept),
         vip(model.W[:, :stable], (model.Q[0, :stable] ** 2) * (scores**2).sum(axis=0)),
     )
@@ -141,3 +158,13 @@ def vip(weights: npt.ArrayLike, explained: npt.ArrayLike) -> FloatArray:
     w, s = np.asarray(weights, dtype=np.float64), np.asarray(explained, dtype=np.float64)
     shares = w**2 / (w**2).sum(axis=0)
     return np.asarray(np.sqrt(w.shape[0] * (shares @ s) / s.sum()))
+
+
+def _to_bands(importance: FloatArray, n_bands: int) -> FloatArray:
+    """Spread the importance of averaged bands over the bands that were averaged; the mean square stays 1."""
+    if importance.size == n_bands:
+        return importance
+    width = max(1, n_bands // importance.size)
+    spread = np.repeat(importance, width)[:n_bands]
+    spread = np.concatenate([spread, np.zeros(n_bands - spread.size)])
+    return np.asarray(spread / np.sqrt((spread**2).mean()))

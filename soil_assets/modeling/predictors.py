@@ -1,28 +1,32 @@
 """What a fitted learner leaves behind: arrays that predict with numpy alone.
 
-Belongs here: the prediction forms an artifact may hold. Does not belong here: fitting (``pls`` and the other
-learners) and anything in the property's own unit (``model``).
+Belongs here: the prediction forms an artifact may hold. Does not belong here: fitting (``pls``, ``stack``) and
+anything in the property's own unit (``model``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from soil_assets.errors import BadInput
+from soil_assets.modeling.kernels import squared_distances
 from soil_assets.modeling.pretreatment import Pretreatment
 
 FloatArray = npt.NDArray[np.float64]
+Arrays = Mapping[str, npt.NDArray[Any]]
+_CHUNK = 4_000_000  # cells of a kernel at a time: bounds the memory of a large batch
 
 
 class Predictor(Protocol):
     """Predicts on the modelling scale."""
 
-    def predict(self, spectra: FloatArray) -> FloatArray:
+    def predict(self, spectra: FloatArray, sensors: FloatArray | None = None) -> FloatArray:
         """Return predictions, shape (n_samples,)."""
         ...
 
@@ -30,7 +34,7 @@ class Predictor(Protocol):
         """Return JSON-ready facts; key ``kind`` says which class reads them back."""
         ...
 
-    def arrays(self) -> dict[str, FloatArray]:
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Return the arrays beside the facts."""
         ...
 
@@ -42,7 +46,7 @@ class LinearPredictor:
     Parameters
     ----------
     pretreatment : Pretreatment
-    coefficients : ndarray, shape (n_bands,)
+    coefficients : ndarray, shape (n_treated_bands,)
         On the modelling scale per unit of pre-treated intensity.
     intercept : float
     """
@@ -51,27 +55,196 @@ class LinearPredictor:
     coefficients: FloatArray
     intercept: float
 
-    def predict(self, spectra: FloatArray) -> FloatArray:
-        """Return predictions, shape (n_samples,)."""
+    def predict(self, spectra: FloatArray, sensors: FloatArray | None = None) -> FloatArray:
+        """Return predictions, shape (n_samples,); spectra alone count."""
         return np.asarray(self.pretreatment.apply(spectra) @ self.coefficients + self.intercept)
 
     def facts(self) -> dict[str, Any]:
         """JSON-ready facts."""
         return {"kind": "linear", "pretreatment": self.pretreatment.to_dict(), "intercept": self.intercept}
 
-    def arrays(self) -> dict[str, FloatArray]:
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Arrays of the artifact."""
         return {"coefficients": self.coefficients}
 
     @classmethod
-    def from_parts(cls, facts: Mapping[str, Any], arrays: Mapping[str, FloatArray]) -> LinearPredictor:
+    def from_parts(cls, facts: Mapping[str, Any], arrays: Arrays) -> LinearPredictor:
         """Build from facts and arrays."""
         return cls(
             Pretreatment.from_dict(facts["pretreatment"]), arrays["coefficients"], float(facts["intercept"])
         )
 
 
-def predictor_from_parts(facts: Mapping[str, Any], arrays: Mapping[str, FloatArray]) -> Predictor:
+@dataclass(frozen=True, eq=False)
+class RadialTerm:
+    """One Gaussian kernel of a stack: sum over training samples of dual_i exp(-gamma d2(x, x_i)).
+
+    Parameters
+    ----------
+    standardised : bool
+        Whether distances are taken after division by the bands' training spread.
+    gamma : float
+    dual : ndarray, shape (n_training,)
+    """
+
+    standardised: bool
+    gamma: float
+    dual: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class StackPart:
+    """All members of a stack that share one pre-treatment, merged.
+
+    Parameters
+    ----------
+    pretreatment : Pretreatment
+    centre, spread : ndarray, shape (n_treated_bands,)
+        Of the training spectra.
+    coefficients : ndarray, shape (n_treated_bands,)
+        Of the linear members together, on centred pre-treated intensities.
+    terms : tuple of RadialTerm
+    """
+
+    pretreatment: Pretreatment
+    centre: FloatArray
+    spread: FloatArray
+    coefficients: FloatArray
+    terms: tuple[RadialTerm, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class StackPredictor:
+    """A weighted sum of kernel ridge members: linear parts as coefficients, Gaussian parts over landmarks.
+
+    Parameters
+    ----------
+    parts : tuple of StackPart
+    landmarks : ndarray of float32, shape (n_training, n_bands)
+        The training spectra, before any pre-treatment.
+    intercept : float
+    sensor_centre, sensor_spread : ndarray, shape (n_sensors,)
+        Empty without sensor columns.
+    sensor_coefficients : ndarray, shape (n_sensors,)
+    sensor_landmarks : ndarray, shape (n_training, n_sensors)
+        Standardised.
+    sensor_gamma : float
+    sensor_dual : ndarray, shape (n_training,)
+    """
+
+    parts: tuple[StackPart, ...]
+    landmarks: npt.NDArray[np.float32]
+    intercept: float
+    sensor_centre: FloatArray
+    sensor_spread: FloatArray
+    sensor_coefficients: FloatArray
+    sensor_landmarks: FloatArray
+    sensor_gamma: float
+    sensor_dual: FloatArray
+
+    @cached_property
+    def _treated_landmarks(self) -> list[FloatArray]:
+        return [p.pretreatment.apply(self.landmarks) - p.centre for p in self.parts]
+
+    def predict(self, spectra: FloatArray, sensors: FloatArray | None = None) -> FloatArray:
+        """Return predictions, shape (n_samples,).
+
+        Parameters
+        ----------
+        spectra : ndarray, shape (n_samples, n_bands)
+        sensors : ndarray, shape (n_samples, n_sensors), optional
+            In the order of training; needed when the stack was trained with sensor columns.
+        """
+        step = max(1, _CHUNK // max(1, len(self.landmarks)))
+        starts = range(0, len(spectra), step)
+        pieces = [
+            self._predict(spectra[s : s + step], None if sensors is None else sensors[s : s + step])
+            for s in starts
+        ]
+        return np.concatenate(pieces) if pieces else np.empty(0)
+
+    def _predict(self, spectra: FloatArray, sensors: FloatArray | None) -> FloatArray:
+        value = np.full(len(spectra), self.intercept)
+        for part, landmarks in zip(self.parts, self._treated_landmarks, strict=True):
+            treated = part.pretreatment.apply(spectra) - part.centre
+            value += treated @ part.coefficients
+            for standardised in (False, True):
+                terms = [t for t in part.terms if t.standardised == standardised]
+                if terms:
+                    scale = part.spread if standardised else np.ones_like(part.spread)
+                    squared = squared_distances(treated / scale, landmarks / scale)
+                    for term in terms:
+                        value += np.exp(-term.gamma * squared) @ term.dual
+        if self.sensor_centre.size:
+            if sensors is None:
+                raise BadInput("the model needs sensor columns beside the spectra", found="none")
+            scaled = (sensors - self.sensor_centre) / self.sensor_spread
+            value += scaled @ self.sensor_coefficients
+            value += np.exp(-self.sensor_gamma * squared_distances(scaled, self.sensor_landmarks)) @ (
+                self.sensor_dual
+            )
+        return value
+
+    def facts(self) -> dict[str, Any]:
+        """JSON-ready facts."""
+        return {
+            "kind": "stack",
+            "intercept": self.intercept,
+            "sensor_gamma": self.sensor_gamma,
+            "parts": [
+                {
+                    "pretreatment": p.pretreatment.to_dict(),
+                    "terms": [{"standardised": t.standardised, "gamma": t.gamma} for t in p.terms],
+                }
+                for p in self.parts
+            ],
+        }
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Arrays of the artifact."""
+        arrays: dict[str, npt.NDArray[Any]] = {name: getattr(self, name) for name in _STACK_ARRAYS}
+        for i, part in enumerate(self.parts):
+            for name in ("centre", "spread", "coefficients"):
+                arrays[f"{i}/{name}"] = getattr(part, name)
+            for j, term in enumerate(part.terms):
+                arrays[f"{i}/dual/{j}"] = term.dual
+        return arrays
+
+    @classmethod
+    def from_parts(cls, facts: Mapping[str, Any], arrays: Arrays) -> StackPredictor:
+        """Build from facts and arrays."""
+        parts = tuple(
+            StackPart(
+                Pretreatment.from_dict(raw["pretreatment"]),
+                arrays[f"{i}/centre"],
+                arrays[f"{i}/spread"],
+                arrays[f"{i}/coefficients"],
+                tuple(
+                    RadialTerm(bool(t["standardised"]), float(t["gamma"]), arrays[f"{i}/dual/{j}"])
+                    for j, t in enumerate(raw["terms"])
+                ),
+            )
+            for i, raw in enumerate(facts["parts"])
+        )
+        return cls(
+            parts=parts,
+            intercept=float(facts["intercept"]),
+            sensor_gamma=float(facts["sensor_gamma"]),
+            **{name: arrays[name] for name in _STACK_ARRAYS},
+        )
+
+
+_STACK_ARRAYS = (
+    "landmarks", "sensor_centre", "sensor_spread", "sensor_coefficients", "sensor_landmarks", "sensor_dual",
+)  # fmt: skip
+
+_KINDS: dict[str, Callable[[Mapping[str, Any], Arrays], Predictor]] = {
+    "linear": LinearPredictor.from_parts,
+    "stack": StackPredictor.from_parts,
+}
+
+
+def predictor_from_parts(facts: Mapping[str, Any], arrays: Arrays) -> Predictor:
     """Read any predictor back.
 
     Raises
@@ -79,13 +252,12 @@ def predictor_from_parts(facts: Mapping[str, Any], arrays: Mapping[str, FloatArr
     BadInput
         For a kind that this version does not know.
     """
-    kinds = {"linear": LinearPredictor}
     kind = str(facts.get("kind"))
-    if kind not in kinds:
+    if kind not in _KINDS:
         raise BadInput(
             "the model file holds a predictor that this version does not know",
             found=kind,
-            expected=", ".join(kinds),
+            expected=", ".join(_KINDS),
             mend="use a newer version of soil_assets",
         )
-    return kinds[kind].from_parts(facts, arrays)
+    return _KINDS[kind](facts, arrays)

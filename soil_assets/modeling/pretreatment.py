@@ -26,10 +26,12 @@ class Step:
 
     Parameters
     ----------
-    name : {"snv", "savgol", "detrend"}
-        Standard normal variate; Savitzky-Golay smoothing or derivative; removal of a polynomial baseline.
+    name : {"snv", "savgol", "detrend", "average"}
+        Standard normal variate; Savitzky-Golay smoothing or derivative; removal of a polynomial baseline;
+        averaging of neighbouring bands.
     parameters : mapping of str to int
         ``savgol``: ``window``, ``polyorder``, ``deriv``. ``detrend``: ``order``.
+        ``average``: ``bands``, about how many bands remain (a whole number of bands is averaged each time).
     """
 
     name: str
@@ -62,6 +64,7 @@ _PARAMETERS: dict[str, set[str]] = {
     "snv": set(),
     "savgol": {"window", "polyorder", "deriv"},
     "detrend": {"order"},
+    "average": {"bands"},
 }
 
 
@@ -90,7 +93,7 @@ class Pretreatment:
 
         Returns
         -------
-        ndarray of float64, shape (n_samples, n_bands)
+        ndarray of float64, shape (n_samples, n_bands), fewer bands after ``average``
             A flat spectrum has no standard normal variate: its row is NaN.
 
         Raises
@@ -146,6 +149,11 @@ def detrend(order: int) -> Step:
     return Step("detrend", {"order": order})
 
 
+def average(bands: int) -> Step:
+    """Average neighbouring bands until about ``bands`` remain: less noise, less work, same features."""
+    return Step("average", {"bands": bands})
+
+
 def chain(*steps: Step) -> Pretreatment:
     """Name a chain after its steps."""
     return Pretreatment(" + ".join(_step_name(s) for s in steps) or "none", steps)
@@ -155,7 +163,7 @@ def _step_name(step: Step) -> str:
     p = step.parameters
     if step.name == "savgol":
         return f"savgol{p['deriv']}({p['window']})"
-    return f"detrend({p['order']})" if step.name == "detrend" else step.name
+    return step.name + (f"({', '.join(str(v) for v in p.values())})" if p else "")
 
 
 # -- numpy form ------------------------------------------------------------------------------------------
@@ -207,10 +215,18 @@ def _apply_detrend(spectra: FloatArray, parameters: Mapping[str, int]) -> FloatA
     return np.asarray(spectra - (spectra @ basis) @ basis.T)
 
 
+def _apply_average(spectra: FloatArray, parameters: Mapping[str, int]) -> FloatArray:
+    n, n_bands = spectra.shape
+    width = max(1, round(n_bands / parameters["bands"]))
+    kept = n_bands // width
+    return np.asarray(spectra[:, : kept * width].reshape(n, kept, width).mean(axis=2))
+
+
 _NUMPY_FORM: dict[str, Callable[[FloatArray, Mapping[str, int]], FloatArray]] = {
     "snv": _apply_snv,
     "savgol": _apply_savgol,
     "detrend": _apply_detrend,
+    "average": _apply_average,
 }
 
 
@@ -229,6 +245,12 @@ def _chemotools(step: Step) -> Any:
         return SavitzkyGolay(
             window_length=p["window"], polyorder=p["polyorder"], deriv=p["deriv"], mode="interp"
         )
+    if step.name == "average":
+        from functools import partial
+
+        from sklearn.preprocessing import FunctionTransformer
+
+        return FunctionTransformer(partial(_apply_average, parameters=step.parameters))
     from chemotools.baseline import PolynomialCorrection
 
     return PolynomialCorrection(order=step.parameters["order"])

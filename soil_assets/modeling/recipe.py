@@ -13,6 +13,7 @@ from typing import Any
 
 from soil_assets.config import ModelPolicy
 from soil_assets.errors import BadInput
+from soil_assets.modeling.learners import LEARNERS
 from soil_assets.modeling.pretreatment import DEFAULT_PRETREATMENTS, Pretreatment
 
 #: Raised when the same recipe starts to give another model.
@@ -26,15 +27,22 @@ class Recipe:
     Parameters
     ----------
     learner : str
-        ``pls``.
+        ``pls``, or ``stack`` (kernel ridge members over all the pre-treatments; more accurate, slower).
     pretreatments : tuple of Pretreatment
-        What the learner may choose among, inside the training folds.
+        What the learner may choose among or combine, inside the training folds.
     max_components : int
         Largest number of PLS components tried.
     parsimony : float
         Fewer components are taken when they cost at most this share of the best cross-validated RMSE.
     folds : int
-        Folds of the (nested) grouped cross-validation.
+        Folds of the grouped cross-validation.
+    repeats : int
+        How many assignments of groups to folds a stack averages over.
+    nested : bool
+        Whether every outer fold repeats the whole choice (the default); else the learner's own cross-fitted
+        left-out predictions serve, ten times cheaper, where it has them.
+    sensors : tuple of str
+        Columns of other sensors that a stack uses beside the spectra.
     levels : tuple of float
         Nominal coverages of the prediction intervals.
     domain_rate : float
@@ -48,17 +56,26 @@ class Recipe:
     max_components: int = 20
     parsimony: float = 0.02
     folds: int = 10
+    repeats: int = 2
+    nested: bool = True
+    sensors: tuple[str, ...] = ()
     levels: tuple[float, ...] = (0.68, 0.90, 0.95)
     domain_rate: float = 0.01
     seed: int = 20260101
 
     def __post_init__(self) -> None:
         problems = {
-            "learner": (self.learner == "pls", "pls"),
+            "learner": (self.learner in LEARNERS, " or ".join(LEARNERS)),
             "pretreatments": (len(self.pretreatments) > 0, "at least one"),
             "max_components": (self.max_components >= 1, "at least 1"),
             "parsimony": (0.0 <= self.parsimony < 1.0, "0 <= parsimony < 1"),
             "folds": (self.folds >= 2, "at least 2"),
+            "repeats": (self.repeats >= 1, "at least 1"),
+            "sensors": (
+                not self.sensors or self.learner == "stack",
+                "none: the learner pls uses spectra alone",
+            ),
+            "nested": (self.nested or self.learner == "stack", "true for a learner without its own"),
             "levels": (all(0.0 < v < 1.0 for v in self.levels) and len(self.levels) > 0, "between 0 and 1"),
             "domain_rate": (0.0 < self.domain_rate < 0.5, "between 0 and 0.5"),
         }
@@ -67,6 +84,13 @@ class Recipe:
                 raise BadInput(
                     "not a usable recipe", column=name, found=str(getattr(self, name)), expected=expected
                 )
+
+    @classmethod
+    def stack(cls, **changes: Any) -> Recipe:
+        """Return the stack's recipe, with ``changes`` to its fields."""
+        from soil_assets.modeling.stack import STACK_PRETREATMENTS
+
+        return cls(**{"learner": "stack", "pretreatments": STACK_PRETREATMENTS, **changes})
 
     @classmethod
     def from_policy(cls, policy: ModelPolicy) -> Recipe:
@@ -87,6 +111,9 @@ class Recipe:
             "max_components": self.max_components,
             "parsimony": self.parsimony,
             "folds": self.folds,
+            "repeats": self.repeats,
+            "nested": self.nested,
+            "sensors": list(self.sensors),
             "levels": list(self.levels),
             "domain_rate": self.domain_rate,
             "seed": self.seed,
@@ -97,6 +124,7 @@ class Recipe:
         """Read what :meth:`to_dict` wrote."""
         fields = {k: v for k, v in raw.items() if k != "version"}
         fields["pretreatments"] = tuple(Pretreatment.from_dict(p) for p in fields["pretreatments"])
+        fields["sensors"] = tuple(str(v) for v in fields.get("sensors", ()))
         fields["levels"] = tuple(float(v) for v in fields["levels"])
         return cls(**fields)
 

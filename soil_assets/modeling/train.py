@@ -14,11 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from soil_assets.errors import BadInput
-from soil_assets.modeling import pls, transforms
+from soil_assets.modeling import transforms
 from soil_assets.modeling.applicability import fit_domain
 from soil_assets.modeling.intervals import half_widths
+from soil_assets.modeling.learners import TrainingData, learner
 from soil_assets.modeling.metrics import group_codes, regression_metrics
-from soil_assets.modeling.model import SoilModel
+from soil_assets.modeling.model import SoilModel, batch_sensors
 from soil_assets.modeling.recipe import Recipe
 from soil_assets.modeling.splits import grouped_folds
 from soil_assets.spectra.batch import SpectralBatch
@@ -40,10 +41,9 @@ def train(
 ) -> SoilModel:
     """Train a model with honest intervals.
 
-    Validation is nested and grouped: for every outer fold, pre-treatment and component count are chosen by
-    inner folds of the other folds only, and the fold is predicted by that choice. Those out-of-fold
-    predictions give the cross-validated figures and the conformal intervals; the final model makes the
-    same choice on all rows.
+    Validation is nested and grouped: for every outer fold the learner makes all its choices by inner folds of
+    the other folds only, and the fold is predicted by what it chose. Those out-of-fold predictions give the
+    cross-validated figures and the conformal intervals; the final model makes its choices on all rows.
 
     Parameters
     ----------
@@ -74,17 +74,19 @@ def train(
     _check_groups(codes)
     observed = batch.property_values(prop.name)[rows]
     target = transforms.forward(observed, prop.transform)
-    spectra = batch.spectra[rows].astype(np.float64)
+    data = TrainingData(
+        batch.spectra[rows].astype(np.float64), target, codes, batch_sensors(batch, recipe.sensors, rows)
+    )
     report = progress or (lambda what, done, total: None)
 
-    treated = [p.apply(spectra) for p in recipe.pretreatments]
-    _check_treated(treated, recipe)
+    _check_treated(data.spectra, recipe)
     outer = grouped_folds(codes, recipe.folds, recipe.seed)
-    held_out, nested_choices = _nested(treated, target, codes, outer, recipe, report)
-    choice = pls.choose(treated, target, outer, recipe.max_components, recipe.parsimony)
-    pretreatment = recipe.pretreatments[choice.pretreatment]
-    fitted = pls.fit(treated[choice.pretreatment], target, choice.components, pretreatment)
-    domain = fit_domain(spectra, codes, rate=recipe.domain_rate, folds=recipe.folds, seed=recipe.seed)
+    fitted = learner(recipe.learner).fit(data, recipe)
+    if recipe.nested or fitted.left_out is None:
+        held_out, nested_choices = _nested(data, outer, recipe, report)
+    else:
+        held_out, nested_choices = fitted.left_out, []
+    domain = fit_domain(data.spectra, codes, rate=recipe.domain_rate, folds=recipe.folds, seed=recipe.seed)
     report("train", 1, 1)
 
     held_out_unit = np.clip(transforms.backward(held_out, prop.transform), *prop.hard)
@@ -97,11 +99,9 @@ def train(
         "range": [float(observed.min()), float(observed.max())],
         "scaled_range": [float(target.min()), float(target.max())],
         "back_transform": transforms.STATEMENTS[prop.transform],
-        "chosen": {"learner": "pls", "pretreatment": pretreatment.name, "components": choice.components},
-        "curves": {
-            p.name: [float(v) for v in curve]
-            for p, curve in zip(recipe.pretreatments, choice.curves, strict=True)
-        },
+        "chosen": dict(fitted.chosen),
+        **fitted.details,
+        "validation": "nested" if nested_choices else "cross-fitted",
         "nested_choices": nested_choices,
         "cross_validation": regression_metrics(observed, held_out_unit),
         "held_out_values": _thinned(held_out_unit, recipe.seed),
@@ -123,38 +123,23 @@ def train(
         importance=fitted.importance,
         training=training,
         recipe=recipe.to_dict(),
+        sensors=recipe.sensors,
     )
 
 
 def _nested(
-    treated: list[FloatArray],
-    target: FloatArray,
-    codes: IntArray,
-    outer: IntArray,
-    recipe: Recipe,
-    report: Progress,
+    data: TrainingData, outer: IntArray, recipe: Recipe, report: Progress
 ) -> tuple[FloatArray, list[dict[str, Any]]]:
     """Predict every outer fold by what the other folds alone chose and fitted."""
-    held_out = np.empty(target.size)
+    held_out = np.empty(data.target.size)
     choices = []
     n_folds = int(outer.max()) + 1
     for k in range(n_folds):
         out = outer == k
-        inside = [x[~out] for x in treated]
-        inner = grouped_folds(codes[~out], recipe.folds, recipe.seed)
-        choice = pls.choose(inside, target[~out], inner, recipe.max_components, recipe.parsimony)
-        pretreatment = recipe.pretreatments[choice.pretreatment]
-        fitted = pls.fit(inside[choice.pretreatment], target[~out], choice.components, pretreatment)
-        outside = treated[choice.pretreatment][out]
-        held_out[out] = outside @ fitted.predictor.coefficients + fitted.predictor.intercept
-        digest = hashlib.sha256(fitted.predictor.coefficients.tobytes()).hexdigest()
-        choices.append(
-            {
-                "pretreatment": pretreatment.name,
-                "components": choice.components,
-                "coefficients_sha256": digest,
-            }
-        )
+        fitted = learner(recipe.learner).fit(data.take(~out), recipe)
+        left = data.take(out)
+        held_out[out] = fitted.predictor.predict(left.spectra, left.sensors)
+        choices.append({**fitted.chosen, "sha256": fitted.digest()})
         report("nested cross-validation", k + 1, n_folds)
     return held_out, choices
 
@@ -218,9 +203,9 @@ def _check_groups(codes: IntArray) -> None:
         )
 
 
-def _check_treated(treated: list[FloatArray], recipe: Recipe) -> None:
-    for x, pretreatment in zip(treated, recipe.pretreatments, strict=True):
-        bad = np.flatnonzero(~np.isfinite(x).all(axis=1))
+def _check_treated(spectra: FloatArray, recipe: Recipe) -> None:
+    for pretreatment in recipe.pretreatments:
+        bad = np.flatnonzero(~np.isfinite(pretreatment.apply(spectra)).all(axis=1))
         if bad.size:
             raise BadInput(
                 f"{bad.size} training spectra are flat: they have no {pretreatment.name}",

@@ -1,0 +1,101 @@
+"""The one small interface that every learner has, and where learners are found by name.
+
+Belongs here: what goes into a fit and what comes out. Adding a learner is one file and one line below.
+Does not belong here: how one fits (``pls``, ``stack``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from soil_assets.modeling.predictors import Predictor
+
+if TYPE_CHECKING:
+    from soil_assets.modeling.recipe import Recipe
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+#: Learner by name: the module whose function ``fit(data, recipe)`` it is.
+LEARNERS: Mapping[str, str] = {
+    "pls": "soil_assets.modeling.pls",
+    "stack": "soil_assets.modeling.stack",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingData:
+    """What a learner sees.
+
+    Parameters
+    ----------
+    spectra : ndarray of float64, shape (n, n_bands)
+    target : ndarray of float64, shape (n,)
+        On the modelling scale.
+    groups : ndarray of int64, shape (n,)
+        Never split by a fold.
+    sensors : ndarray of float64, shape (n, n_sensors), or None
+        Readings of other sensors beside the spectra.
+    """
+
+    spectra: FloatArray
+    target: FloatArray
+    groups: IntArray
+    sensors: FloatArray | None = None
+
+    def take(self, rows: npt.NDArray[Any]) -> TrainingData:
+        """Return the rows that a mask or positions select."""
+        sensors = None if self.sensors is None else self.sensors[rows]
+        return TrainingData(self.spectra[rows], self.target[rows], self.groups[rows], sensors)
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """What a learner gives back.
+
+    Parameters
+    ----------
+    predictor : Predictor
+    importance : ndarray, shape (n_bands,)
+        VIP of every band of the spectra as they came in.
+    chosen : mapping
+        JSON-ready: what the inner validation chose.
+    details : mapping
+        JSON-ready: curves, weights.
+    left_out : ndarray, shape (n,), or None
+        The learner's own out-of-fold predictions, each from choices and weights that did not use its fold.
+    """
+
+    predictor: Predictor
+    importance: FloatArray
+    chosen: Mapping[str, Any]
+    details: Mapping[str, Any] = field(default_factory=dict)
+    left_out: FloatArray | None = None
+
+    def digest(self) -> str:
+        """SHA-256 of every fitted number: equal fits, equal digests."""
+        total = hashlib.sha256()
+        for name, array in sorted(self.predictor.arrays().items()):
+            total.update(name.encode() + np.ascontiguousarray(array).tobytes())
+        return total.hexdigest()
+
+
+class Learner(Protocol):
+    """A module with this function is a learner."""
+
+    def fit(self, data: TrainingData, recipe: Recipe) -> Fitted:
+        """Choose hyper-parameters by grouped folds inside ``data`` and fit."""
+        ...
+
+
+def learner(name: str) -> Learner:
+    """Return the learner of that name (a recipe has checked the name)."""
+    module: Any = import_module(LEARNERS[name])
+    return module  # type: ignore[no-any-return]
