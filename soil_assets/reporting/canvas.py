@@ -18,7 +18,7 @@ from soil_assets.reporting.escaping import visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 BLUE, ORANGE, GREEN, GREY, INK = "#0072B2", "#D55E00", "#009E73", "#8c959e", "#1c2126"
 #: 780 x 450 pixels: letters stay about 10 pixels high when a phone shows the picture 360 pixels wide.
@@ -72,20 +72,19 @@ def png(draw: Callable[[Axes], object], height: float = SIZE[1]) -> bytes:
         # A letter that the font lacks is drawn as a box; the words beside the picture hold it.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
         figure = Figure(figsize=(SIZE[0], height), dpi=DPI, layout="constrained")
-        FigureCanvasAgg(figure)
+        canvas = FigureCanvasAgg(figure)
         draw(figure.add_subplot())
-        return _encode(figure)
+        return _encode(canvas)
 
 
-def _encode(figure: Figure) -> bytes:
+def _encode(canvas: Any) -> bytes:
     from PIL import Image
 
-    raw = io.BytesIO()
-    figure.savefig(raw, format="png", metadata={"Software": None})
-    # 64 colours are plenty for lines and bands and make the file a third as large.
+    canvas.draw()
+    image = Image.frombuffer("RGBA", canvas.get_width_height(), canvas.buffer_rgba())
     out = io.BytesIO()
-    with Image.open(raw) as image:
-        image.convert("RGB").quantize(64, dither=Image.Dither.NONE).save(out, format="PNG", optimize=True)
+    # 64 colours are plenty for lines and bands and make the file a third as large.
+    image.convert("RGB").quantize(64, dither=Image.Dither.NONE).save(out, format="PNG", optimize=True)
     return out.getvalue()
 
 
