@@ -18,7 +18,6 @@ from soil_assets.reporting.escaping import visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 BLUE, ORANGE, GREEN, GREY, INK = "#0072B2", "#D55E00", "#009E73", "#8c959e", "#1c2126"
 #: 780 x 450 pixels: letters stay about 10 pixels high when a phone shows the picture 360 pixels wide.
