@@ -27,12 +27,14 @@ from soil_assets.drift.permutation import (
     far_out,
     grouped_labellings,
     kolmogorov_smirnov,
+    log_excess,
+    neighbours,
 )
 from soil_assets.drift.pool import Soils, soils_of
 from soil_assets.drift.profile import MAX_SOILS, ReferenceProfile
 from soil_assets.drift.report import TEST_COLUMNS, DriftReport
 from soil_assets.drift.signatures import SIGNATURES, filtered
-from soil_assets.drift.space import pooled_space
+from soil_assets.drift.space import pooled_space, robust_distances, robust_scores
 from soil_assets.drift.verdict import Evidence, judge, not_judged
 from soil_assets.spectra.batch import SpectralBatch
 
@@ -155,7 +157,7 @@ def compare(
         table=tests_table(tests, family, policy.false_alarm_rate),
         family_p=family.p_value,
         predicted={name: (p.reference, p.batch) for name, p in predicted.items()},
-        distances=np.sum(list(pool.distances.values()), axis=0),
+        excess=pool.excess,
         notes=notes,
     )
     return judge(evidence, policy)
@@ -171,6 +173,7 @@ MATERIAL: Mapping[str, float] = {
     "predictions": 0.10,
     "categories": 0.10,
     "outliers": 0.05,
+    "neighbours": 0.02,
     "exceedances": 0.005,
 }
 
@@ -220,9 +223,25 @@ class _Pool:
             "broad": pooled_space(np.concatenate([profile.features.broad, batch.broad])),
             "sharp": pooled_space(np.concatenate([profile.features.sharp, batch.sharp])),
         }
-        #: Robust squared distance from the centre in each space, shape (n_pool,).
-        self.distances = {name: s.robust_distances() for name, s in self.spaces.items() if s is not None}
-        self.summaries = np.concatenate([profile.features.summaries, batch.summaries])
+        summaries = np.concatenate([profile.features.summaries, batch.summaries])
+        #: Names of the summaries that every row has.
+        self.summary_names = [n for n, c in zip(SUMMARIES, summaries.T, strict=True) if np.isfinite(c).all()]
+        self.summaries = summaries[:, np.isfinite(summaries).all(axis=0)]
+        #: How far out each row is, in the log of its distance over the pool's upper quartile, shape
+        #: (n_pool,).
+        self.excess = self._excess()
+
+    def _excess(self) -> FloatArray:
+        distances = [space.robust_distances() for space in self.spaces.values() if space is not None]
+        distances.append(robust_distances(self.summaries))
+        return np.asarray(np.sum([log_excess(d) for d in distances], axis=0))
+
+    def points(self) -> FloatArray:
+        """Return where each row lies for finding its neighbours: leading components and the noise."""
+        parts = [s.scores[:, :TESTED_COMPONENTS] for s in self.spaces.values() if s is not None]
+        noisy = [i for i, name in enumerate(self.summary_names) if name.startswith("noise")]
+        parts.append(np.clip(robust_scores(self.summaries[:, noisy]), -8.0, 8.0))
+        return np.concatenate(parts, axis=1)
 
     def partial(
         self, reference: npt.NDArray[np.bool_], batch: npt.NDArray[np.bool_], salt: int
@@ -255,12 +274,11 @@ def _spectral_tests(pool: _Pool) -> list[Tested]:
         count = min(TESTED_COMPONENTS, space.scores.shape[1])
         names = [f"{name} component {i + 1}" for i in range(count)]
         tests += kolmogorov_smirnov("components", names, space.scores[:, :count], labels)
-    names = [f"{name} distance" for name in pool.distances]
-    tests += far_out("outliers", names, np.column_stack(list(pool.distances.values())), labels)
+    tests.append(far_out("outliers", "distance from the centre", pool.excess, labels))
+    tests.append(neighbours("neighbours", "nearest scans", pool.points(), labels))
     amounts = filtered(pool.raw, bin_positions(pool.profile.axis), pool.profile.axis)
     tests += kolmogorov_smirnov("signatures", [s.name for s in SIGNATURES], amounts, labels)
-    kept = [i for i in range(len(SUMMARIES)) if np.isfinite(pool.summaries[:, i]).all()]
-    tests += kolmogorov_smirnov("summaries", [SUMMARIES[i] for i in kept], pool.summaries[:, kept], labels)
+    tests += kolmogorov_smirnov("summaries", pool.summary_names, pool.summaries, labels)
     return tests
 
 

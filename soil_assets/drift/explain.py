@@ -102,21 +102,19 @@ def likely_cause(amounts: tuple[Amount, ...]) -> Amount | None:
 
 
 def furthest(
-    distances: FloatArray, reference: npt.NDArray[np.bool_], ids: list[str], count: int = 5
+    excess: FloatArray, reference: npt.NDArray[np.bool_], ids: list[str], count: int = 5
 ) -> tuple[tuple[str, float], ...]:
-    """Return the batch's soils furthest out: id and log distance in standard deviations of the reference's.
+    """Return the batch's soils furthest out, as id and excess, that hardly any reference soil (1 %) reaches.
 
     Parameters
     ----------
-    distances : ndarray, shape (n_pool,)
-        Positive distances, the reference's first.
+    excess : ndarray, shape (n_pool,)
+        Log distances over the pool's upper quartile, in units of their median.
     reference : ndarray of bool, shape (n_pool,)
         Which rows are the reference's.
     ids : list of str
         Of the batch's rows.
     """
-    logs = np.log(np.maximum(distances, 1e-300))
-    middle, spread = logs[reference].mean(), max(float(logs[reference].std(ddof=1)), 1e-9)
-    standardised = (logs[~reference] - middle) / spread
-    order = np.argsort(-standardised, kind="stable")[:count]
-    return tuple((ids[i], float(standardised[i])) for i in order if standardised[i] > 2.0)
+    new = excess[~reference]
+    order = np.argsort(-new, kind="stable")[:count]
+    return tuple((ids[i], float(new[i])) for i in order if new[i] > np.quantile(excess[reference], 0.99))

@@ -27,9 +27,12 @@ IntArray = npt.NDArray[np.intp]
 #: Elements of the largest temporary array.
 _BLOCK = 4_000_000
 _TINY = 1e-300
-#: Share of the error rate that a family of tests gets, relative to the others. The two that see every kind of
-#: change get more than those that see one.
-WEIGHTS: Mapping[str, float] = {"spectra": 2.0, "outliers": 2.0}
+#: Largest values of a statistic beyond which its null distribution is extrapolated.
+_TAIL = 10
+#: Share of the error rate that a family of tests gets, relative to the others (1). Outliers get most because few
+#: labellings put a handful of rows on one side, so that their smallest possible p-value is large; single components
+#: get least because the shape and the outliers see what they see.
+WEIGHTS: Mapping[str, float] = {"outliers": 4.0, "spectra": 2.0, "components": 0.5, "categories": 0.5}
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,32 +205,25 @@ def _ks_distances(ranked: npt.NDArray[np.float32], labels: Labellings) -> FloatA
     return out
 
 
-def far_out(family: str, names: Sequence[str], distances: FloatArray, labels: Labellings) -> list[Tested]:
-    """Test every column of ``distances``, shape (n_pool, n_columns), for rows that are too far out.
+def log_excess(distances: FloatArray) -> FloatArray:
+    """Return max(0, log(distance / upper quartile)), scaled so that the median of those beyond it is 1."""
+    logs = np.log(np.maximum(distances, _TINY))
+    excess = np.maximum(logs - np.quantile(logs, 0.75), 0.0)
+    beyond = excess[excess > 0]
+    return np.asarray(excess / max(float(np.median(beyond)), 1e-12)) if beyond.size else excess
 
-    A few outliers in a batch hardly move a mean or a Kolmogorov-Smirnov distance. The statistic is the
-    batch's mean of max(0, log(distance / upper quartile of the pool)): rows inside count nothing, rows far
-    out count by how far, and one absurd row does not drown the others. The effect is it less the pool's mean.
-    Scores use a gamma distribution with the exact permutation mean and variance.
+
+def far_out(family: str, name: str, excess: FloatArray, labels: Labellings) -> Tested:
+    """Test for rows that are too far out, given :func:`log_excess` of their distances, shape (n_pool,).
+
+    A few outliers in a batch hardly move a mean or a Kolmogorov-Smirnov distance. In the batch's mean excess
+    rows inside count nothing, rows far out count by how far, and one absurd row does not drown the others.
+    The effect is it less the pool's mean. Scores use a gamma distribution with the exact permutation mean and
+    variance.
     """
-    from scipy.special import gammaincc, gammainccinv
-
-    tested = []
-    size = labels.sizes.astype(np.float64)
-    for name, column in zip(names, distances.T, strict=True):
-        logs = np.log(np.maximum(column, _TINY))
-        excess = np.maximum(logs - np.quantile(logs, 0.75), 0.0)
-        mean = _batch_sums(excess, labels) / size
-        middle = max(float(excess.mean()), _TINY)
-        variance = excess.var() / size * (labels.pool - size) / max(labels.pool - 1, 1)
-        shape = middle**2 / np.maximum(variance, 1e-12 * middle**2)
-        score = -np.log10(np.maximum(gammaincc(shape, shape * mean / middle), _TINY))
-
-        def statistic_at(wanted: float, shape: float = float(shape[0]), middle: float = middle) -> float:
-            return float(gammainccinv(shape, 10.0**-wanted) * middle / shape)
-
-        tested.append(Tested(family, name, mean, score, float(mean[0] - middle), statistic_at))
-    return tested
+    mean = _batch_sums(excess, labels) / labels.sizes
+    score, statistic_at = _tail_scores(mean)
+    return Tested(family, name, mean, score, float(mean[0] - excess.mean()), statistic_at)
 
 
 def energy(family: str, name: str, points: FloatArray, labels: Labellings) -> Tested:
@@ -250,6 +246,32 @@ def energy(family: str, name: str, points: FloatArray, labels: Labellings) -> Te
     score, statistic_at = _tail_scores(statistic)
     return Tested(
         family, name, statistic, score, float(statistic[0] / max(mean_between[0], _TINY)), statistic_at
+    )
+
+
+def neighbours(family: str, name: str, points: FloatArray, labels: Labellings, count: int = 3) -> Tested:
+    """Test whether the batch's rows lie next to each other: nearest neighbours (Schilling 1986).
+
+    A handful of foreign scans may lie within the range of the reference and still stand side by side. The
+    statistic is the mean number of neighbour links (to the ``count`` nearest rows, both ways) between a batch
+    row and other batch rows, for ``points`` of shape (n_pool, n_dims); the effect is it over the pool's mean
+    number of links, less what chance gives, at most 1.
+    """
+    from scipy.spatial.distance import pdist, squareform
+
+    distances = squareform(pdist(points)).astype(np.float32)
+    np.fill_diagonal(distances, np.inf)
+    count = min(count, labels.pool - 1)
+    nearest = np.argpartition(distances, count - 1, axis=1)[:, :count]
+    links = np.zeros_like(distances)
+    links[np.arange(labels.pool)[:, None], nearest] = 1.0
+    links += links.T
+    size = labels.sizes.astype(np.float64)
+    statistic = _within(links, labels) / size
+    expected = 2.0 * count * (size[0] - 1) / (labels.pool - 1)
+    score, statistic_at = _tail_scores(statistic)
+    return Tested(
+        family, name, statistic, score, float((statistic[0] - expected) / (2.0 * count)), statistic_at
     )
 
 
@@ -311,21 +333,29 @@ def chi_squared(family: str, name: str, codes: IntArray, labels: Labellings) -> 
 
 
 def _tail_scores(statistic: FloatArray) -> tuple[FloatArray, Callable[[float], float]]:
-    """Scores of a statistic without a known distribution: an exponential tail beyond its 90th percentile.
+    """Scores of a statistic without a known distribution: its ranks, and an exponential tail beyond the last
+    few.
 
-    Quantiles decide, so that one extreme value (the observed one, when there is drift) does not bend the
-    scale.
+    Ranks alone end at one over the number of labellings, where a huge difference in one test would tie with
+    the largest chance value of every other. Medians decide the tail, so that one extreme value (the observed
+    one, when there is drift) does not bend the scale.
     """
-    start = float(np.quantile(statistic, 0.90))
-    beyond = statistic[statistic > start] - start
-    rate = float(np.log(2) / max(np.median(beyond), _TINY)) if beyond.size else 1.0
+    count = statistic.size
+    ordered = np.sort(statistic)
+    tail = max(_TAIL, count // 200)
+    start = float(ordered[-tail])
+    beyond = ordered[ordered > start] - start
+    spread = float(np.median(beyond)) if beyond.size else 1.0
+    rate = float(np.log10(2.0)) / max(spread, _TINY)
+    first = float(np.log10(count / tail))
+    reached = count - np.searchsorted(ordered, statistic, side="left")
     above = np.maximum(statistic - start, 0.0)
-    order = np.searchsorted(np.sort(statistic), statistic, side="left")
-    body = -np.log10(np.maximum(1.0 - order / statistic.size, 0.1))
-    score = np.where(above > 0, 1.0 + rate * above / np.log(10), body)
+    score = np.where(above > 0, first + rate * above, np.log10(count / np.maximum(reached, 1)))
 
     def statistic_at(wanted: float) -> float:
-        return start + max(wanted - 1.0, 0.0) * float(np.log(10)) / rate
+        if wanted > first:
+            return start + (wanted - first) / rate
+        return float(ordered[max(count - int(np.floor(count * 10.0**-wanted + 1e-9)), 0)])
 
     return np.asarray(score), statistic_at
 

@@ -36,6 +36,7 @@ CHECK_OF_FAMILY: Mapping[str, CheckName] = {
     "categories": "batch_drift",
     "predictions": "prediction_shift",
     "outliers": "applicability",
+    "neighbours": "applicability",
     "exceedances": "applicability",
 }
 
@@ -106,7 +107,8 @@ class DriftReport:
     bands : tuple of Band
         Where the spectra differ most.
     samples : tuple of (str, float)
-        The soils furthest out, with their distance in standard deviations of the reference's own distances.
+        The soils furthest out, with the log of their distance over the pool's upper quartile, in units of
+        what is usual beyond it.
     tests : DataFrame
         Columns :data:`TEST_COLUMNS`, one row a test.
     checks : mapping of str to DriftCheck

@@ -18,6 +18,7 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.float64]
 
 MAX_COMPONENTS = 30
+_ROBUST_COMPONENTS = 8
 _MAD_TO_SD = 0.6744897501960817
 #: Rows of the pool needed for each component.
 _ROWS_PER_COMPONENT = 4
@@ -50,15 +51,24 @@ class PooledSpace:
     variances: FloatArray
 
     def robust_distances(self) -> FloatArray:
-        """Return squared distances with medians in place of means, shape (n_rows,).
+        """Return squared distances in the first components, medians in place of means, shape (n_rows,)."""
+        return robust_distances(self.scores[:, :_ROBUST_COMPONENTS])
 
-        A handful of foreign scans in the pool takes over a component and inflates its standard deviation,
-        which hides them from T2; the median absolute deviation of that component stays what it was.
-        """
-        centred = np.abs(self.scores - np.median(self.scores, axis=0))
-        spread = np.maximum(np.median(centred, axis=0) / _MAD_TO_SD, 1e-6)
-        left_over = self.q / max(float(np.median(self.q)), 1e-300)
-        return np.asarray(((centred / spread) ** 2).sum(axis=1) / self.scores.shape[1] + left_over)
+
+def robust_distances(values: FloatArray) -> FloatArray:
+    """Sum of squared robust deviations of every row of ``values``, shape (n_rows, n_columns).
+
+    A handful of foreign scans in the pool takes over a component and inflates its standard deviation, which
+    hides them from T2; the median absolute deviation of that component stays what it was.
+    """
+    return np.asarray((robust_scores(values) ** 2).sum(axis=1))
+
+
+def robust_scores(values: FloatArray) -> FloatArray:
+    """Return (value - median) / (scaled median absolute deviation) by column."""
+    centred = values - np.median(values, axis=0)
+    spread = np.maximum(np.median(np.abs(centred), axis=0) / _MAD_TO_SD, 1e-6)
+    return np.asarray(centred / spread)
 
 
 def component_count(rows: int, columns: int) -> int:

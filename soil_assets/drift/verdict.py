@@ -61,7 +61,7 @@ class Evidence:
     table: pd.DataFrame
     family_p: float
     predicted: Mapping[str, tuple[FloatArray, FloatArray]]
-    distances: FloatArray
+    excess: FloatArray
     notes: list[str]
 
 
@@ -95,8 +95,8 @@ def judge(evidence: Evidence, policy: DriftPolicy) -> DriftReport:
     samples: tuple[tuple[str, float], ...] = ()
     if (significant["family"] == "outliers").any() or verdict == "fail":
         ids = [str(s) for s in evidence.soils.batch.sample_ids]
-        is_reference = np.arange(evidence.distances.size) < len(evidence.reference)
-        samples = furthest(evidence.distances, is_reference, ids)
+        is_reference = np.arange(evidence.excess.size) < len(evidence.reference)
+        samples = furthest(evidence.excess, is_reference, ids)
     return DriftReport(
         verdict=verdict,
         blocks=verdict == "fail" and policy.when_drift == "hold",
@@ -205,6 +205,8 @@ def _reasons(
         reasons.append(f"the spectra differ in {', '.join(n for f in spectral for n in found[f][:2])}")
     if "outliers" in found:
         reasons.append("several scans lie far outside what the reference shows")
+    elif "neighbours" in found:
+        reasons.append("scans of the batch resemble each other more than they resemble the reference")
     reasons += [
         shift_in_words(f"predicted {name}", *evidence.predicted[name])
         for name in found.get("predictions", [])

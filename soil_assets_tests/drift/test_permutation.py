@@ -14,6 +14,8 @@ from soil_assets.drift.permutation import (
     far_out,
     grouped_labellings,
     kolmogorov_smirnov,
+    log_excess,
+    neighbours,
 )
 
 
@@ -72,8 +74,19 @@ def test_a_few_rows_far_out_are_noticed_where_kolmogorov_smirnov_does_not() -> N
     values = np.abs(generator.normal(size=(220, 1)))
     values[-3:] += 10  # 3 of the last 20
     labels = even_labellings(220, 20, 999, seed=1)
-    assert far_out("outliers", ["q"], values, labels)[0].p_value <= 0.01
+    assert far_out("outliers", "q", log_excess(values[:, 0]), labels).p_value <= 0.01
     assert kolmogorov_smirnov("outliers", ["q"], values, labels)[0].p_value > 0.01
+
+
+def test_neighbours_notice_a_cluster_inside_the_range_of_the_reference() -> None:
+    generator = np.random.default_rng(5)
+    points = generator.normal(size=(300, 6))
+    points[-6:] = points[0] * 0.5 + 0.05 * generator.normal(size=(6, 6))  # 6 of the last 20 are near twins
+    labels = even_labellings(300, 20, 999, seed=1)
+    tested = neighbours("outliers", "neighbours", points, labels)
+    assert tested.p_value <= 0.005
+    assert tested.effect > 0.1
+    assert neighbours("outliers", "neighbours", points[generator.permutation(300)], labels).p_value > 0.05
 
 
 def test_groups_move_as_a_whole_and_limit_the_p_value() -> None:
@@ -135,7 +148,10 @@ def test_adjusted_p_values_agree_with_the_threshold() -> None:
         values = generator.normal(size=(80, 5))
         values[-25:, 0] += shift
         tests = kolmogorov_smirnov("f", list("abcde"), values, labels)
-        tests += [energy("f", "shape", values, labels), *far_out("o", ["out"], np.abs(values[:, :1]), labels)]
+        tests += [
+            energy("f", "shape", values, labels),
+            far_out("o", "out", log_excess(np.abs(values[:, 0])), labels),
+        ]
         family = combine(tests, 0.05)
         for tested, adjusted, threshold in zip(tests, family.adjusted, family.thresholds, strict=True):
             over = tested.statistic[0] >= threshold - 1e-4
