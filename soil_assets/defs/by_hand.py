@@ -13,7 +13,7 @@ import dagster as dg
 from soil_assets.config import Settings
 from soil_assets.defs.partitions import BATCH
 from soil_assets.defs.run import RunOutcome, run_job, run_selection
-from soil_assets.defs.staleness import overtaken, why_stale
+from soil_assets.defs.staleness import why_stale
 
 _RUN_KEY = "dagster/run_key"
 _SENSOR = "dagster/sensor_name"
@@ -73,30 +73,29 @@ def bring_up_to_date(
     for asset in ("reference_spectra", "benchmark_spectra"):
         yield from run(asset, None, why_stale(instance, asset, None, code(asset), {}))
     batches = list(instance.get_dynamic_partitions(BATCH))
-    frozen = {"reference_spectra": None, "benchmark_spectra": None}
-    why = why_stale(instance, "training_set", None, code("training_set"), frozen) or overtaken(
-        instance, "training_set", {"drift_reports": batches, "validated_batches": batches}
-    )
-    yield from run("training_set", None, why)
     properties = list(settings.properties)
+    judged = {"drift_reports": batches, "validated_batches": batches}
+    frozen = {"reference_spectra": None, "benchmark_spectra": None}
+    why = why_stale(instance, "training_set", None, code("training_set"), {**frozen, **judged})
+    yield from run("training_set", None, why)
     for prop in properties:
+        measured = {"trained_models": [prop], "benchmark_spectra": None}
         why = (
             why_stale(instance, "trained_models", prop, code("trained_models"), {"training_set": None})
+            or why_stale(instance, "benchmark_evaluations", prop, code("benchmark_evaluations"), measured)
             or why_stale(
-                instance, "benchmark_evaluations", prop, code("benchmark_evaluations"),
-                {"trained_models": prop, "benchmark_spectra": None},
+                instance,
+                "model_comparisons",
+                prop,
+                code("model_comparisons"),
+                {**measured, "benchmark_evaluations": [prop]},
             )
-            or why_stale(
-                instance, "model_comparisons", prop, code("model_comparisons"), {"benchmark_evaluations": prop}
-            )
-        )  # fmt: skip
+        )
         yield from run("trained_models,benchmark_evaluations,model_comparisons", prop, why)
-    why = why_stale(instance, "decision_report", None, code("decision_report"), {}) or overtaken(
-        instance,
-        "decision_report",
-        {"model_comparisons": properties, "drift_reports": batches, "training_set": None},
+    told = {"model_comparisons": properties, "drift_reports": batches, "training_set": None}
+    yield from run(
+        "decision_report", None, why_stale(instance, "decision_report", None, code("decision_report"), told)
     )
-    yield from run("decision_report", None, why)
     for prop in properties:
         yield from run(
             "registered_versions", prop, registration_due(instance, prop, code("registered_versions"))
@@ -109,4 +108,4 @@ def registration_due(instance: dg.DagsterInstance, prop: str, code_version: str 
 
     if why_not(gate_records(instance, "model_comparisons", ["not_worse"], prop)):
         return None
-    return why_stale(instance, "registered_versions", prop, code_version, {"trained_models": prop})
+    return why_stale(instance, "registered_versions", prop, code_version, {"trained_models": [prop]})

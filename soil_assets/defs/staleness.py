@@ -1,12 +1,13 @@
 """Is an asset (partition) out of date? Its code version or the data version of an input differs from what was stored.
 
 ``code_version_changed()`` of declarative automation compares with the previous tick, so it never fires on a fresh
-cursor. What is stored on the last materialization does not forget.
+cursor. What dagster stores on each materialization (provenance tags) does not forget.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
@@ -34,25 +35,34 @@ def why_stale(
     asset: str,
     partition: str | None,
     code_version: str | None,
-    inputs: Mapping[str, str | None],
+    inputs: Mapping[str, Sequence[str] | None],
 ) -> str | None:
     """Say why an asset (partition) should be materialized again, or None when it is up to date.
 
     Parameters
     ----------
     inputs : mapping
-        Upstream assets with the partition that is read, or None for an unpartitioned one.
+        Upstream assets with the partitions that are read, or None for an unpartitioned one.
     """
     tags = _tags(instance, asset, partition)
     if tags is None:
         return "never materialized"
     if code_version is not None and tags.get(_CODE) != code_version:
         return "its code changed"
-    for upstream, key in inputs.items():
-        current = stored_data_version(instance, upstream, key)
-        if current is not None and tags.get(f"{_INPUT}{upstream}", current) != current:
+    for upstream, keys in inputs.items():
+        current = _input_version(instance, upstream, keys)
+        if current is not None and tags.get(f"{_INPUT}{upstream}") != current:
             return f"{upstream} changed"
     return None
+
+
+def _input_version(instance: dg.DagsterInstance, upstream: str, keys: Sequence[str] | None) -> str | None:
+    """Return the version of an input as dagster stores it: of partitions, a hash over their versions by key."""
+    if keys is None:
+        return stored_data_version(instance, upstream)
+    versions = [stored_data_version(instance, upstream, key) for key in sorted(keys)]
+    known = [v for v in versions if v is not None]
+    return hashlib.sha256("".join(known).encode()).hexdigest() if known else None
 
 
 def _tags(instance: dg.DagsterInstance, asset: str, partition: str | None) -> Mapping[str, str] | None:
@@ -60,21 +70,3 @@ def _tags(instance: dg.DagsterInstance, asset: str, partition: str | None) -> Ma
     if record is None or record.asset_materialization is None:
         return None
     return record.asset_materialization.tags or {}
-
-
-def overtaken(
-    instance: dg.DagsterInstance, asset: str, upstream: Mapping[str, list[str] | None]
-) -> str | None:
-    """Say which upstream asset (or partition of it) was materialized after ``asset``, or None.
-
-    For assets that fan in over partitions, where one data version does not stand for all inputs.
-    """
-    own = materialization(instance, asset)
-    if own is None:
-        return "never materialized"
-    for name, partitions in upstream.items():
-        for partition in partitions if partitions is not None else [None]:
-            record = materialization(instance, name, partition)
-            if record is not None and record.storage_id > own.storage_id:
-                return f"{name}{f'[{partition}]' if partition else ''} is newer"
-    return None
