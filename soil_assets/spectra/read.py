@@ -125,7 +125,7 @@ def _read_text(source: Source, head: bytes, options: ReadOptions) -> Scans | Pla
     from soil_assets.spectra.readers.text import dialect_of, first_rows
 
     dialect = dialect_of(head, source.name)
-    if looks_like_pairs(first_rows(head, dialect)):
+    if looks_like_pairs(*first_rows(head, dialect)):
         return read_pairs(source, source.read(options.limits.file_bytes), dialect, options)
     return read_text_table(source, options, head, dialect)
 

@@ -7,11 +7,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from soil_assets.benchmarks import instrument_files as made
 from soil_assets.errors import BadInput
 from soil_assets.spectra.catalogue import built_in_catalogue
 from soil_assets.spectra.embedded import limesoda
 from soil_assets.spectra.landed import Landed, read_landed
+from soil_assets.spectra.parquet import to_parquet
 
 CATALOGUE = built_in_catalogue()
 
@@ -123,3 +127,126 @@ def test_a_manifest_that_contradicts_a_file_makes_the_file_unreadable(tmp_path: 
 
 def test_an_empty_folder_holds_nothing(tmp_path: Path) -> None:
     assert land(tmp_path) == Landed(None, (), 0, 0, ("the batch holds no spectra",))
+
+
+def test_stated_quantities_on_one_axis_are_united_and_said(tmp_path: Path) -> None:
+    batch = made.real_batch()
+    first, last = float(batch.axis.values[0]), float(batch.axis.values[-1])
+    for number in range(3):
+        (tmp_path / f"soil_{number}.0").write_bytes(made.opus(batch.spectra[number], first, last))
+    reflectance = np.power(10.0, -batch.spectra[3]).astype(np.float32)
+    (tmp_path / "soil_3.0").write_bytes(made.opus(reflectance, first, last, data=12))
+    landed = land(tmp_path)
+    assert landed.batch is not None
+    assert (landed.landed, landed.unreadable) == (4, ())
+    assert landed.batch.quantity == "absorbance"
+    order = [list(landed.batch.sample_ids).index(f"soil_{n}") for n in range(4)]
+    np.testing.assert_allclose(landed.batch.spectra[order], batch.spectra[:4], atol=1e-5)
+    assert any("1 scans of soil_3.0" in note and "converted to absorbance" in note for note in landed.notes)
+
+
+def test_formats_may_mix_when_they_share_an_axis(tmp_path: Path) -> None:
+    batch = made.real_batch()
+    first, last = float(batch.axis.values[0]), float(batch.axis.values[-1])
+    (tmp_path / "a.0").write_bytes(made.opus(batch.spectra[0], first, last))
+    (tmp_path / "b.spc").write_bytes(made.spc(batch.spectra[1:2], first, last))
+    (tmp_path / "c.spa").write_bytes(made.omnic(batch.spectra[2:3], first, last))
+    (tmp_path / "d.dx").write_bytes(made.jcamp(batch.spectra[3], batch.axis.values, "DIF"))
+    landed = land(tmp_path)
+    assert landed.batch is not None
+    assert list(landed.batch.sample_ids) == ["a", "b", "c", "d"]
+    np.testing.assert_allclose(landed.batch.spectra, batch.spectra[:4], atol=1e-5)
+
+
+def test_an_options_key_of_the_manifest_reaches_the_readers(tmp_path: Path) -> None:
+    wide(tmp_path / "spectra.csv", ["a", "b"], np.arange(600, 4001, 100.0))
+    text = (tmp_path / "spectra.csv").read_text()
+    (tmp_path / "spectra.csv").write_text(text.replace("sample_id", "box,tube", 1).replace("\na,", "\nx,1,", 1)
+                                          .replace("\nb,", "\ny,2,", 1))  # fmt: skip
+    (tmp_path / "batch.yaml").write_text("id_column: tube\ninstrument: Alpha\nsite: Bonn\n")
+    landed = land(tmp_path)
+    assert landed.batch is not None
+    assert list(landed.batch.sample_ids) == ["1", "2"]
+    assert (landed.batch.samples["site"] == "Bonn").all()
+    assert landed.batch.origin["instrument"] == "Alpha"
+
+
+def test_a_lab_table_that_cannot_be_joined_is_told_not_dropped(tmp_path: Path) -> None:
+    wide(tmp_path / "spectra.csv", ["a", "b"], np.arange(600, 4001, 100.0))
+    (tmp_path / "lab.csv").write_text("tube,clay\n1,20\n2,30\n")
+    landed = land(tmp_path)
+    assert (landed.landed, landed.lab_rows) == (2, 2)
+    assert any(note.startswith("lab.csv is not joined") and "sample ids" in note for note in landed.notes)
+
+
+def test_a_doubtful_statement_is_noted_first(tmp_path: Path) -> None:
+    field = limesoda("NRW.62")
+    table = pd.DataFrame(field.spectra, columns=[f"scan_mir.{p:g}_abs" for p in field.axis.values])
+    table.insert(0, "sample_id", field.samples["sample_id"])
+    table.to_csv(tmp_path / "spectra.csv", index=False)
+    landed = land(tmp_path)
+    assert landed.batch is not None
+    assert landed.batch.quantity == "absorbance"
+    assert landed.notes[0].endswith("reflectance?")
+
+
+def test_a_column_of_a_name_the_batch_needs_is_kept_under_another(tmp_path: Path) -> None:
+    wide(tmp_path / "spectra.csv", ["a", "b"], np.arange(600, 4001, 100.0))
+    table = pd.read_csv(tmp_path / "spectra.csv")
+    table["spectrum"], table["source_file"] = ["x", "y"], ["one", "two"]
+    table.to_csv(tmp_path / "spectra.csv", index=False)
+    landed = land(tmp_path)
+    assert landed.batch is not None
+    assert list(landed.batch.samples["spectrum_given"]) == ["x", "y"]
+    assert list(landed.batch.samples["source_file_given"]) == ["one", "two"]
+    to_parquet(landed.batch, tmp_path / "stored.parquet")
+
+
+KINDS = ("scan", "table", "cut", "empty", "binary", "photo", "other axis", "lab")
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(kinds=st.lists(st.sampled_from(KINDS), max_size=9), seed=st.integers(0, 1000))
+def test_whatever_lands_is_counted_once(
+    tmp_path_factory: pytest.TempPathFactory, kinds: list[str], seed: int
+) -> None:
+    folder = tmp_path_factory.mktemp("landed")
+    batch = made.real_batch()
+    first, last = float(batch.axis.values[0]), float(batch.axis.values[-1])
+    rng = np.random.default_rng(seed)
+    scans = unreadable = lab_rows = 0
+    for number, kind in enumerate(kinds):
+        whole = made.opus(batch.spectra[number], first, last)
+        if kind == "scan":
+            (folder / f"{number}.0").write_bytes(whole)
+            scans += 1
+        elif kind == "other axis":
+            (folder / f"{number}.0").write_bytes(made.opus(batch.spectra[number], first, last + 200))
+            scans += 1
+        elif kind == "table":
+            rows = int(rng.integers(1, 5))
+            wide(
+                folder / f"{number}.csv", [f"t{number}-{i}" for i in range(rows)], np.arange(600, 4001, 50.0)
+            )
+            scans += rows
+        elif kind in ("cut", "empty", "binary"):
+            content = {
+                "cut": whole[: int(rng.integers(30, len(whole) - 8))],
+                "empty": b"",
+                "binary": b"\0\1\2" * 50,
+            }
+            (folder / f"{number}.0").write_bytes(content[kind])
+            unreadable += 1
+        elif kind == "photo":
+            (folder / f"{number}.jpg").write_bytes(b"\xff\xd8\xff\xe0" + rng.bytes(50))
+        else:
+            (folder / f"lab_{number}.csv").write_text("sample_id,clay\n1,20\n2,30\n")
+            lab_rows += 2
+    landed = land(folder)
+    in_batch = 0 if landed.batch is None else len(landed.batch)
+    assert landed.landed == in_batch + len(landed.unreadable) == scans + unreadable
+    assert landed.lab_rows == lab_rows
+    assert all(u.reason for u in landed.unreadable)
+    if landed.batch is not None:
+        places = landed.batch.samples[["source_file", "source_row"]]
+        assert not places.duplicated().any()

@@ -288,6 +288,50 @@ class TestStatements:
         assert batch.spectra[2].max() > 10
 
 
+class TestOnTheSide:
+    WAVES = 10 * np.arange(60) + 400.0
+
+    def sideways(self, first: str, names: list[str]) -> str:
+        values = np.random.default_rng(0).uniform(0.1, 0.6, (60, len(names)))
+        frame = pd.DataFrame(np.column_stack([self.WAVES, values]), columns=[first, *names])
+        return frame.to_csv(index=False)
+
+    def test_one_row_a_band_is_turned(self, tmp_path: Path) -> None:
+        batch = read_text(tmp_path, self.sideways("wavelength", ["soil A", "soil B"]))
+        assert list(batch.sample_ids) == ["soil A", "soil B"]
+        assert batch.axis.unit == "nm"
+        assert batch.spectra.shape == (2, 60)
+
+    def test_samples_may_be_numbers_when_the_header_says_what_the_first_column_is(
+        self, tmp_path: Path
+    ) -> None:
+        names = [str(1000 + i) for i in range(20)]
+        batch = read_text(tmp_path, self.sideways("Wavenumber (cm-1)", names))
+        assert list(batch.sample_ids) == names
+        assert batch.axis.unit == "cm-1"
+
+    def test_ids_that_count_up_like_an_axis_are_ids(self, tmp_path: Path) -> None:
+        frame = pd.DataFrame(np.tile(SPECTRA, (3, 1)), columns=[f"{p:g}" for p in POSITIONS])
+        frame.insert(0, "id", np.arange(1001, 1001 + len(frame)))
+        batch = read_text(tmp_path, frame.to_csv(index=False))
+        assert list(batch.sample_ids[:2]) == ["1001", "1002"]
+        assert batch.spectra.shape == (18, POSITIONS.size)
+
+    def test_raw_signals_beside_the_reflectance_are_left_out_and_said(self, tmp_path: Path) -> None:
+        text = self.sideways("Wvl", ["Rad. (Target)", "Reflect. %"])
+        batch = read_text(tmp_path, text)
+        assert len(batch) == 1
+        assert batch.quantity == "reflectance"
+        assert "Rad. (Target)" in batch.origin["inferred"]
+
+    def test_a_damaged_position_is_named(self, tmp_path: Path) -> None:
+        lines = self.sideways("wavelength", ["soil A"]).splitlines()
+        lines[3] = "4x0.0,0.3"
+        with pytest.raises(BadInput, match="position is not a number") as error:
+            read_text(tmp_path, "\n".join(lines))
+        assert error.value.row == 3
+
+
 class TestStreaming:
     def test_blocks_rows_and_order(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         # Blocks smaller than a line, of some lines, and larger than the file all give the same batch.

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from soil_assets.errors import BadInput
 from soil_assets.spectra.axis import AxisUnit
 from soil_assets.spectra.batch import Scale
-from soil_assets.spectra.readers.columns import quantity_in, unit_in
+from soil_assets.spectra.readers.columns import band_runs, quantity_in, unit_in
 from soil_assets.spectra.readers.rows import scan_row
 from soil_assets.spectra.readers.scans import ReadOptions, Scans
 from soil_assets.spectra.readers.source import Source
@@ -26,14 +26,19 @@ from soil_assets.spectra.readers.text import Dialect, decode, is_number, lines_o
 #: A table with fewer rows than this is not a spectrum on its side.
 _FEWEST_BANDS = 8
 #: Columns that stand beside the spectrum in field instruments' exports, and are not it.
+_AXIS_WORD = re.compile(r"wave|lambda|\bnm\b|cm-1|cm\^-1|1/cm|\bwvl\b|\bwn\b|\bwl\b", re.IGNORECASE)
 _NOT_A_SPECTRUM = re.compile(r"\b(rad|radiance|irradiance|dn|norm|counts|dark|raw|ref\.)", re.IGNORECASE)
 
 
-def looks_like_pairs(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether rows of cells (a header taken off) are a spectrum on its side: the first column is an axis.
+def looks_like_pairs(header: Sequence[str] | None, rows: Sequence[Sequence[str]]) -> bool:
+    """Whether a table is a spectrum on its side: its first column is an axis.
 
-    A few damaged rows do not hide it: such a file is a damaged spectrum, not some other table.
+    A few damaged rows do not hide it: such a file is a damaged spectrum, not some other table. A table
+    whose header names bands is not one, though its ids may count up like an axis, unless the header says
+    that they are one.
     """
+    if header and band_runs(header) and not _AXIS_WORD.search(header[0]):
+        return False
     whole = [
         row
         for row in rows

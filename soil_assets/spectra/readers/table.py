@@ -27,6 +27,9 @@ from soil_assets.spectra.readers.source import Source
 from soil_assets.spectra.readers.stream import NotCleanError, stream_table
 from soil_assets.spectra.readers.text import Dialect, is_number, lines_of, split_line
 
+#: Names that a batch uses itself; a table's own column of that name is kept under another.
+_RESERVED = ("spectrum", "source_file", "source_row")
+
 
 @dataclass(frozen=True, eq=False)
 class PlainTable:
@@ -128,7 +131,8 @@ def samples_table(
     ``texts`` are columns of text (object arrays, None where missing). The id column stays text, so that
     ``007`` keeps its zeros; other columns become numbers where every cell is one.
     """
-    columns = {name: _typed(values) for name, values in zip(_unique(names), texts, strict=True)}
+    free = [f"{name}_given" if name in _RESERVED else name for name in names]
+    columns = {name: _typed(values) for name, values in zip(_unique(free), texts, strict=True)}
     keys = list(columns)
     wanted = None
     if options.id_column is not None:

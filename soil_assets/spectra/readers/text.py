@@ -138,12 +138,12 @@ def is_number(cell: str) -> bool:
     return bool(_NUMBER.fullmatch(cell.strip()))
 
 
-def first_rows(head: bytes, dialect: Dialect, count: int = 40) -> list[list[str]]:
-    """Return the cells of the first whole rows, the header taken off when it is one."""
+def first_rows(head: bytes, dialect: Dialect, count: int = 40) -> tuple[list[str] | None, list[list[str]]]:
+    """Return the header, when there is one, and the cells of the first whole rows."""
     lines = lines_of(head[dialect.mark :].decode(dialect.encoding, errors="replace"))[dialect.skipped :]
     if len(lines) > 1 and len(head) > 1 and not head.endswith(b"\n"):
         lines = lines[:-1]  # perhaps cut by the end of the sample
     rows = [split_line(line, dialect.separator) for line in lines[: count + 1] if line.strip()]
     if rows and not all(is_number(cell) for cell in rows[0] if cell.strip()):
-        rows = rows[1:]
-    return rows[:count]
+        return rows[0], rows[1 : count + 1]
+    return None, rows[:count]

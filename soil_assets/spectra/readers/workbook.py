@@ -100,12 +100,12 @@ def _last(row: tuple[Any, ...]) -> int:
 
 def _sheet(source: Source, rows: list[tuple[Any, ...]], options: ReadOptions) -> Scans | PlainTable:
     header = [_text(cell) for cell in rows[0]]
+    body = rows if all(is_number(h) for h in header if h) else rows[1:]
+    names = header if body is not rows else None
+    if looks_like_pairs(names, [[_text(c) for c in row] for row in body[:40]]):
+        return scans_of_columns(source, names, body, (), {}, options, "workbook, one row a band")
     run = choose_run(header, source.name, options.spectra)
     if run is None:
-        body = rows if all(is_number(h) for h in header if h) else rows[1:]
-        if looks_like_pairs([[_text(c) for c in row] for row in body]):
-            names = header if body is not rows else None
-            return scans_of_columns(source, names, body, (), {}, options, "workbook, one row a band")
         cells = [[_cell(c) for c in row] for row in rows[1:]]
         return plain_table(source.name, header, cells)
     spectra = np.full((len(rows) - 1, run.indices.size), np.nan, np.float32)
