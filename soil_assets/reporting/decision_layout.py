@@ -112,7 +112,7 @@ def _metrics(properties: list[dict[str, Any]], candidate: str, main: str) -> lis
     table = []
     for p in properties:
         unit = f" / {p['unit']}" if p["unit"] not in ("", "index") else ""
-        name: Text = (Strong(p["label"]), f"{unit}, n = {p['n'] if p['n'] is not None else 'not known'}")
+        name: Text = (Strong(p["label"]), unit + (f", n = {p['n']}" if p["n"] is not None else ""))
         cells: list[Text] = [p["metrics"][key]["text"] for key in ("rmse", "ccc", "me", "rpiq")]
         at90 = [c for c in p["coverage"] if c["level"] is not None and abs(c["level"] - 0.9) < 1e-9]
         held = f"{at90[0]['text']}: {at90[0]['verdict']}" if at90 else "not judged"

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from soil_assets.config import Policy
 from soil_assets.reporting.cautions import cautions, unclear
+from soil_assets.reporting.decision_figures import property_figures
 from soil_assets.reporting.decision_inputs import Check, DecisionInputs
 from soil_assets.reporting.numerals import finite
 from soil_assets.reporting.outcome import outcome
@@ -113,8 +114,11 @@ def _invalid(inputs: DecisionInputs) -> list[str]:
 
 
 def _worse(inputs: DecisionInputs) -> list[str]:
+    policy = inputs.policy.model
     return [
-        f"{p.name}: worse than main" for p in inputs.properties if outcome(p, inputs.policy.model) == "worse"
+        f"{p.name}: worse than main, RMSE {property_figures(p, policy)['metrics']['rmse']['text']}"
+        for p in inputs.properties
+        if outcome(p, policy) == "worse"
     ]
 
 
