@@ -13,11 +13,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from soil_assets.benchmarks.harness import Figure, own_peak_bytes
+
+if TYPE_CHECKING:
+    from soil_assets.spectra.readers.source import Source
 
 CASES = 20_000
 #: A case that takes longer than this hangs, one that takes more memory than this is out of bounds.
@@ -118,42 +121,35 @@ def _child(first: int, last: int) -> Iterator[dict[str, Any]]:
             first += 1
 
 
-def _cases(first: int, last: int) -> None:
-    """Run cases in this process, one JSON line each."""
+def cases(first: int, last: int, limit_address_space: bool = True) -> None:
+    """Run cases in this process and print one JSON line each."""
     import resource
     import warnings
 
     from soil_assets.benchmarks.instrument_files import all_formats
     from soil_assets.errors import BadInput
-    from soil_assets.spectra.read import read_source
-    from soil_assets.spectra.readers.assemble import check
     from soil_assets.spectra.readers.container import expand
-    from soil_assets.spectra.readers.scans import Limits, ReadOptions, Scans
+    from soil_assets.spectra.readers.scans import Limits
     from soil_assets.spectra.readers.source import Source
 
     corpus = list(all_formats().items())
-    options = ReadOptions()
-    for name, raw in corpus:  # imports and caches are not a case's memory
-        for piece in read_source(Source.of_bytes(raw, name), options) if not name.endswith(".zip") else ():
-            del piece
+    _warm_up(corpus)
     warnings.simplefilter("error")  # a warning is something that nobody thought of
-    resource.setrlimit(resource.RLIMIT_AS, (12 << 30, 12 << 30))
+    if limit_address_space:
+        resource.setrlimit(resource.RLIMIT_AS, (12 << 30, 12 << 30))
     for case in range(first, last):
         rng = np.random.default_rng([_SEED, case])
         name, raw = corpus[case % len(corpus)]
         damaged = mutate(raw, rng, corpus[int(rng.integers(0, len(corpus)))][1])
-        # Processor seconds: a busy machine is no hang. (A case that sleeps for ever meets the parent's
-        # patience.)
+        # Processor seconds: a busy machine is no hang. (A case that sleeps for ever meets the parent's patience.)
         before, start = own_peak_bytes(), time.process_time()
         outcome, what = "read", ""
         try:
             with expand(Source.of_bytes(damaged, name), Limits()) as found:
                 for source in found:
-                    for piece in read_source(source, options):
-                        if isinstance(piece, Scans):
-                            check(piece, options)
-        except BadInput as error:
-            outcome = "refused" if error.what else "unhandled"
+                    _read(source)
+        except BadInput:
+            outcome = "refused"
         except BaseException as error:  # noqa: BLE001  (finding these is what the bench is for)
             outcome, what = "unhandled", f"{type(error).__name__}: {error}"[:200]
         if time.process_time() - start > MOST_SECONDS:
@@ -164,5 +160,28 @@ def _cases(first: int, last: int) -> None:
         print(json.dumps(record), flush=True)  # noqa: T201  (the parent reads it)
 
 
+def _read(source: Source) -> None:
+    from soil_assets.spectra.read import read_source
+    from soil_assets.spectra.readers.assemble import check
+    from soil_assets.spectra.readers.scans import ReadOptions, Scans
+
+    options = ReadOptions()
+    for piece in read_source(source, options):
+        if isinstance(piece, Scans):
+            check(piece, options)
+
+
+def _warm_up(corpus: list[tuple[str, bytes]]) -> None:
+    """Read every file once: imports and caches are not a case's memory."""
+    from soil_assets.spectra.readers.container import expand
+    from soil_assets.spectra.readers.scans import Limits
+    from soil_assets.spectra.readers.source import Source
+
+    for name, raw in corpus:
+        with expand(Source.of_bytes(raw, name), Limits()) as found:
+            for source in found:
+                _read(source)
+
+
 if __name__ == "__main__":
-    _cases(int(sys.argv[1]), int(sys.argv[2]))
+    cases(int(sys.argv[1]), int(sys.argv[2]))
