@@ -171,36 +171,20 @@ def measure_copies() -> list[Figure]:
 
 def measure_tick() -> list[Figure]:
     """Time a tick of the sensor of new batches, many known and one new."""
-    import dagster as dg
-
     from soil_assets.config import Settings
-    from soil_assets.defs.landing_zone import list_batch
-    from soil_assets.defs.partitions import BATCH
-    from soil_assets.defs.sensors import new_batches_sensor
-    from soil_assets.storage import Store
+    from soil_assets.defs.ticks import timed_ticks
 
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(home=folder)
-        landing = Store(settings.url("landing"))
-        root = Path(folder) / "landing"
         names = [f"batch-{i:05d}" for i in range(BATCHES)]
         for name in [*names, "the-new-one"]:
-            (root / name).mkdir(parents=True)
-            (root / name / "scans.csv").write_text(f"sample_id,1000,1002\n{name},0.1,0.2\n")
-            (root / name / "_SUCCESS").touch()
-        cursor = json.dumps({name: list_batch(landing, name, 0.0).fingerprint for name in names})
-        sensor = new_batches_sensor(settings, "land_batches")
-        seconds = []
-        with dg.DagsterInstance.ephemeral() as instance:
-            instance.add_dynamic_partitions(BATCH, names)
-            for _ in range(_REPEATS):
-                context = dg.build_sensor_context(instance=instance, cursor=cursor)
-                start = time.perf_counter()
-                answer = sensor(context)
-                seconds.append(time.perf_counter() - start)
-        requests = answer.run_requests if isinstance(answer, dg.SensorResult) else None
-        if [r.partition_key for r in requests or []] != ["the-new-one"]:
-            raise RuntimeError(f"the tick did not ask for the new batch: {answer}")
+            place = Path(folder) / "landing" / name
+            place.mkdir(parents=True)
+            (place / "scans.csv").write_text(f"sample_id,1000,1002\n{name},0.1,0.2\n", encoding="utf-8")
+            (place / "_SUCCESS").touch()
+        seconds, asked = timed_ticks(settings, names, _REPEATS)
+    if asked != ["the-new-one"]:
+        raise RuntimeError(f"the tick asked for {asked}")
     note = f"{BATCHES} known batches in a local landing zone, one new and found; ephemeral instance"
     return [Figure("sensor_tick_seconds", statistics.median(seconds), "s", _REPEATS, None, note)]
 

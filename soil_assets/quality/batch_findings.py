@@ -7,12 +7,15 @@ Belongs here: warnings that no single scan carries. Does not belong here: refusi
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
 from soil_assets.quality.findings import BatchFinding
 from soil_assets.quality.unit_suspicion import suspect_units
 from soil_assets.spectra.axis import Axis
 from soil_assets.spectra.batch import SpectralBatch
 from soil_assets.spectra.catalogue import Catalogue
+from soil_assets.spectra.lab import normalise_id
+from soil_assets.spectra.lab_values import unconvertible
 
 #: A distance between neighbouring bands above this many of the model's steps is a gap: bands narrower than it
 #: would be interpolated out of nothing.
@@ -27,7 +30,41 @@ def batch_findings(batch: SpectralBatch, axis: Axis, catalogue: Catalogue) -> li
         BatchFinding("units", "unit_suspected", s.column, s.found, s.expected, s.mend)
         for s in suspect_units(batch.samples, catalogue)
     ]
-    return [*_axis_unit(batch.axis, axis), *_gap(batch.axis, axis), *found]
+    refused = [
+        BatchFinding(
+            "units",
+            "unit_refused",
+            e.column or "",
+            e.found or "",
+            e.expected or "",
+            e.mend or "state its unit",
+        )
+        for e in unconvertible(batch.samples, catalogue)
+    ]
+    spectra = [*_axis_unit(batch.axis, axis), *_gap(batch.axis, axis)]
+    return [*_spellings(batch.samples), *spectra, *refused, *found]
+
+
+def _spellings(samples: pd.DataFrame) -> list[BatchFinding]:
+    """Doubt ids that would be one if their spelling did not differ: their scans would count as two samples."""
+    ids = samples["sample_id"]
+    spelled: dict[str, set[str]] = {}
+    for text in {str(i) for i in ids[ids.notna()]}:
+        spelled.setdefault(normalise_id(text) or "", set()).add(text)
+    torn = [sorted(texts) for texts in spelled.values() if len(texts) > 1]
+    if not torn:
+        return []
+    shown = "; ".join(" and ".join(map(repr, texts)) for texts in sorted(torn)[:3])
+    return [
+        BatchFinding(
+            "schema",
+            "id_spelling",
+            "sample_id",
+            f"{len(torn)} ids in several spellings: {shown}" + (" ..." if len(torn) > 3 else ""),
+            "one spelling of each sample's id",
+            "spell the ids alike if they are one sample; rename one of them if they are two",
+        )
+    ]
 
 
 def _axis_unit(landed: Axis, axis: Axis) -> list[BatchFinding]:

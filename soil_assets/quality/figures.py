@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from soil_assets.quality.spectrum_rules import LEAST_BANDS, MAX_STEP_RATIO, PERCENT_MEDIAN
+from soil_assets.quality.spectrum_rules import PERCENT_MEDIAN
 from soil_assets.spectra.axis import Axis
 from soil_assets.spectra.batch import Quantity, SpectralBatch
 
@@ -106,12 +106,6 @@ def join_steps(block: npt.NDArray[np.float32], axis: Axis, quantity: Quantity) -
         else:
             share = jump / np.maximum(np.abs(block[:, places]), 1e-3)
     return np.asarray(share.max(axis=1))
-
-
-def placeable(figures: pd.DataFrame, axis: Axis) -> npt.NDArray[np.bool_]:
-    """Tell which scans can be brought onto the model's axis: whole, covering it, fine enough for a spline."""
-    fine = (figures["band_step"] <= MAX_STEP_RATIO * axis.step) & (figures["bands"] >= LEAST_BANDS)
-    return np.asarray((figures["missing_bands"] == 0) & (figures["uncovered"] <= axis.step * 1e-6) & fine)
 
 
 def trusted_medians(medians: Floats, batch: SpectralBatch) -> Floats:

@@ -8,7 +8,7 @@ evaluator is an argument (Great Expectations in the pipeline).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,9 +20,10 @@ from soil_assets.quality.batch_findings import batch_findings
 from soil_assets.quality.cross_rules import blank_zero_texture, cross_columns, cross_rules
 from soil_assets.quality.duplicates import KnownSpectra, copies_within, landed_before
 from soil_assets.quality.expectations import Check, Evaluate, Expectation, Severity
-from soil_assets.quality.figures import placeable, quality_figures
+from soil_assets.quality.figures import quality_figures
 from soil_assets.quality.findings import FINDING_COLUMNS, findings_table, quarantine_table
 from soil_assets.quality.outcomes import CheckOutcome, check_outcomes
+from soil_assets.quality.placing import no_scans, place_on, placeable
 from soil_assets.quality.reference_figures import ReferenceFigures, feature_figures
 from soil_assets.quality.releases import Release, apply_releases, scan_keys
 from soil_assets.quality.replicates import contradicting_results, replicate_figures
@@ -31,11 +32,7 @@ from soil_assets.quality.spectrum_rules import spectrum_rules
 from soil_assets.spectra.axis import Axis
 from soil_assets.spectra.batch import Quantity, SpectralBatch
 from soil_assets.spectra.catalogue import Catalogue
-from soil_assets.spectra.harmonise import harmonise
 from soil_assets.spectra.lab import standardise
-
-#: Bands kept beyond each end of the model's range: a cubic spline forgets a knot by a factor 0.27 a band.
-_MARGIN_BANDS = 16
 
 
 class UnreadableFile(Protocol):
@@ -162,24 +159,15 @@ def assess(
     -------
     QualityResult
     """
-    batch, unreadable, notes = _unpack(landed)
-    if batch is None:
-        empty = SpectralBatch(
-            pd.DataFrame({"sample_id": pd.Series([], dtype=object)}),
-            np.empty((0, len(axis)), np.float32),
-            axis,
-            quantity,
-        )
-        batch, had_none = empty, True
-    else:
-        had_none = False
+    read, unreadable, notes = _unpack(landed)
+    batch = no_scans(axis, quantity) if read is None else read
     samples, said = standardise(batch.samples, catalogue)
     samples, zero_texture = blank_zero_texture(samples)
     batch = batch.with_samples(samples)
     notes += said
     figures = quality_figures(batch, axis)
     ready = np.flatnonzero(placeable(figures, axis))
-    harmonised = _harmonise(batch, ready, axis, quantity)
+    harmonised = place_on(batch, ready, axis, quantity)
     features, note = feature_figures(harmonised, ready, len(batch), reference_figures)
     notes += [note] if note and len(batch) else []
     replicates, summary = replicate_figures(harmonised, ready, len(batch))
@@ -222,7 +210,7 @@ def assess(
     return QualityResult(
         accepted=accepted,
         quarantine=quarantine,
-        quarantined_batch=None if had_none else held,
+        quarantined_batch=None if read is None else held,
         findings=findings[list(FINDING_COLUMNS)],
         figures=figures,
         counts=counts,
@@ -238,41 +226,6 @@ def _unpack(landed: LandedBatch | SpectralBatch) -> tuple[SpectralBatch | None, 
     if landed.landed != scans + len(landed.unreadable):
         raise RuntimeError(_leak(landed.landed, scans, len(landed.unreadable)))
     return landed.batch, list(landed.unreadable), list(landed.notes)
-
-
-def _harmonise(
-    batch: SpectralBatch, ready: npt.NDArray[np.intp], axis: Axis, quantity: Quantity
-) -> SpectralBatch:
-    chosen = batch if ready.size == len(batch) else batch.take(ready)
-    if not ready.size:
-        return replace(
-            chosen,
-            spectra=np.empty((0, len(axis)), np.float32),
-            axis=axis,
-            quantity=quantity,
-            scale="fraction",
-        )
-    return harmonise(_crop(chosen, axis), axis, quantity)
-
-
-def _crop(batch: SpectralBatch, axis: Axis) -> SpectralBatch:
-    # Bands outside the model's range may be missing (a detector's ragged end): they must not reach the
-    # spline.
-    if batch.axis == axis:
-        return batch
-    positions = batch.axis.to_unit(axis.unit).values
-    ascending = positions if positions[0] < positions[-1] else positions[::-1]
-    finite: npt.NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(batch.spectra), axis=0)
-    finite = finite if ascending is positions else finite[::-1]
-    first = max(int(np.searchsorted(ascending, axis.low, side="right")) - 1, 0)
-    last = min(int(np.searchsorted(ascending, axis.high, side="left")), len(ascending) - 1)
-    before, after = np.flatnonzero(~finite[:first]), np.flatnonzero(~finite[last + 1 :])
-    first = max(first - _MARGIN_BANDS, int(before[-1]) + 1 if before.size else 0)
-    last = min(last + _MARGIN_BANDS, last + int(after[0]) if after.size else len(ascending) - 1)
-    keep = slice(first, last + 1)
-    if ascending is not positions:
-        keep = slice(len(positions) - 1 - last, len(positions) - first)
-    return replace(batch, spectra=batch.spectra[:, keep], axis=Axis(batch.axis.values[keep], batch.axis.unit))
 
 
 def _judged_samples(

@@ -93,7 +93,7 @@ def join_lab(
     Raises
     ------
     BadInput
-        When the table has no id column or a unit cannot be converted.
+        When the table has no id column.
     """
     id_column = find_id_column(table)
     standard, notes = standardise(table.drop(columns=[id_column]), catalogue, units)

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from soil_assets.errors import BadInput
 from soil_assets.spectra.catalogue import Catalogue
 from soil_assets.spectra.units import PER_VOLUME, UNIT_FACTORS, normalise_unit
 
@@ -51,10 +52,7 @@ def standardise(
     (DataFrame, list of str)
         The same rows, and what was done in words.
 
-    Raises
-    ------
-    BadInput
-        When a unit cannot be converted.
+    A column whose unit cannot be converted keeps its values under a name that is no property's, and a note says why.
     """
     units = dict(units or {})
     out: dict[str, Any] = {}
@@ -71,7 +69,12 @@ def standardise(
         for row, text in bad.items():
             unread[row].append(f"{column}: {text!r}")
         unit = units.get(column) or units.get(name) or header_unit or catalogue[name].unit
-        factor, said = _factor(catalogue, name, unit, density)
+        try:
+            factor, said = _factor(catalogue, name, unit, density)
+        except BadInput as refused:
+            out[column if column not in catalogue else f"{column} ({unit})"] = table[column].array
+            notes.append(f"column {column} is left out: {refused}")
+            continue
         oxide = catalogue.oxide(column)
         if oxide:
             factor = factor * oxide[1]
@@ -100,6 +103,20 @@ def standardise(
         ]
         result[UNREAD] = pd.array(texts, dtype=object)
     return result, notes
+
+
+def unconvertible(table: pd.DataFrame, catalogue: Catalogue) -> list[BadInput]:
+    """Return, for each column that names a property in a unit it cannot have, what is wrong with it."""
+    density = _bulk_density(table, catalogue, {})
+    found = []
+    for column in map(str, table.columns):
+        name, unit = catalogue.resolve(column)
+        if name is not None and unit is not None:
+            try:
+                _factor(catalogue, name, unit, density)
+            except BadInput as refused:
+                found.append(refused)
+    return found
 
 
 def parse_numbers(

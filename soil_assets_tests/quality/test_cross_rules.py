@@ -128,6 +128,26 @@ def test_soc_in_g_kg_called_percent_is_suspected_on_a_real_set():
     assert result.counts["quarantined"] == 0
 
 
+def test_a_unit_that_cannot_be_converted_is_told_and_the_column_left_out():
+    batch = real("NRW.62")
+    result = judge(batch.with_samples(batch.samples.assign(**{"CEC (%)": 3.0, "SOC (g/dm3)": 20.0})))
+    refused = result.findings[result.findings["rule"] == "unit_refused"]
+    assert list(refused["column"]) == ["cec", "soc"]
+    assert "bulk density" in refused["mend"].iloc[1]
+    assert "cec" not in result.accepted.samples
+    assert not result.checks["units"].passed
+    assert result.counts["accepted"] == 62
+
+
+def test_two_spellings_of_one_id_are_doubted():
+    batch = real("NRW.62")
+    samples = batch.samples.astype({"sample_id": object})
+    samples.loc[:2, "sample_id"] = ["A 1", "a-1", "B2"]
+    finding = judge(batch.with_samples(samples)).findings.iloc[0]
+    assert (finding["check"], finding["rule"]) == ("schema", "id_spelling")
+    assert finding["found"] == "1 ids in several spellings: 'A 1' and 'a-1'"
+
+
 @pytest.mark.skipif(not OSSL.exists(), reason="the OSSL tables are not here")
 def test_ossl_rows_are_judged_by_their_own_units():
     table = pd.read_csv(OSSL)

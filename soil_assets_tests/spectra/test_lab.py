@@ -36,8 +36,10 @@ def test_stated_units_win_over_the_catalogue():
     table = pd.DataFrame({"sample_id": ["a"], "soc": [18.5]})
     joined, _ = join_lab(scans("a"), table, CATALOGUE, {"soc": "g/kg"})
     np.testing.assert_allclose(joined.property_values("soc"), [1.85])
-    with pytest.raises(BadInput, match="no conversion"):
-        join_lab(scans("a"), table, CATALOGUE, {"soc": "furlong"})
+    joined, report = join_lab(scans("a"), table, CATALOGUE, {"soc": "furlong"})
+    assert np.isnan(joined.property_values("soc")).all()
+    assert list(joined.samples["soc (furlong)"]) == [18.5]
+    assert any("furlong" in n and "left out" in n for n in report.notes)
 
 
 def test_repeated_lab_rows_that_agree_are_merged_and_those_that_differ_are_left_missing():
@@ -75,8 +77,9 @@ def test_below_detection_is_censored_not_zero():
 
 def test_grams_per_volume_need_the_bulk_density():
     table = pd.DataFrame({"SOC (g/dm3)": [20.0, 20.0], "bd": [1.0, 1.6]})
-    with pytest.raises(BadInput, match="bulk density"):
-        standardise(table[["SOC (g/dm3)"]], CATALOGUE)
+    alone, notes = standardise(table[["SOC (g/dm3)"]], CATALOGUE)
+    assert "soc" not in alone
+    assert any("bulk density" in n for n in notes)
     converted, notes = standardise(table, CATALOGUE)
     np.testing.assert_allclose(converted["soc"], [2.0, 1.25])
     assert any("bulk density" in n for n in notes)
