@@ -31,7 +31,10 @@ class Code:
 
 @dataclass(frozen=True)
 class Link:
-    """Text that leads to ``url``; anything but http(s) is shown as text alone."""
+    """Text that leads to ``url``: an http(s) address, or a page beside this one (``batches/june.html``).
+
+    Anything else is shown as text alone.
+    """
 
     text: str
     url: str

@@ -91,8 +91,16 @@ def html_text(text: str, limit: int = 20_000) -> str:
     return html.escape(visible(text, limit))
 
 
+_PAGE = re.compile(r"(?:[A-Za-z0-9_-][A-Za-z0-9._-]*/)*[A-Za-z0-9_-][A-Za-z0-9._-]*\.html")
+
+
 def safe_url(url: str) -> str | None:
-    """Return an http(s) address with everything percent-encoded that could end it early, else None."""
+    """Return an http(s) address with everything percent-encoded that could end it early, else None.
+
+    A relative ``.html`` page passes too when it stays below the page that links to it.
+    """
+    if _PAGE.fullmatch(url):
+        return url
     try:
         parts = urlsplit(url)
     except ValueError:

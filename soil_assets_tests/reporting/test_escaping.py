@@ -141,10 +141,20 @@ def test_long_text_is_cut_and_says_so() -> None:
         "",
         "http://",
         "https://[broken",
+        "../secret.html",
+        "a/../../secret.html",
+        "/etc/page.html",
+        "batches/june.png",
+        "x.html#javascript:",
     ],
 )
 def test_only_web_addresses_become_links(url: str) -> None:
     assert safe_url(url) is None
+
+
+@pytest.mark.parametrize("page", ["decision/report.html", "batches/nrw115-june.html", "a.b.html"])
+def test_a_page_below_this_one_may_be_linked(page: str) -> None:
+    assert safe_url(page) == page
 
 
 def test_an_address_cannot_end_early() -> None:
