@@ -44,8 +44,12 @@ def to_parquet(batch: SpectralBatch, target: str | os.PathLike[str] | BinaryIO) 
     table = _to_table(batch)
     rows = max(1, _ROW_GROUP_BYTES // max(1, batch.spectra.shape[1] * 4))
     settings: dict[str, Any] = {"row_group_size": rows, "compression": "zstd", "compression_level": 1}
-    # Mantissas of neighbouring bands do not repeat: a dictionary of them only costs time.
-    settings["use_dictionary"] = [c for c in table.column_names if c != SPECTRUM_COLUMN]
+    # Neighbouring bands share sign, exponent and leading bits: split by byte, they pack a fifth smaller. A
+    # dictionary or statistics of them would only cost time.
+    settings["use_byte_stream_split"] = [f"{SPECTRUM_COLUMN}.list.element"]
+    settings["use_dictionary"] = settings["write_statistics"] = [
+        c for c in table.column_names if c != SPECTRUM_COLUMN
+    ]
     if not isinstance(target, (str, os.PathLike)):
         pq.write_table(table, target, **settings)
         return
