@@ -23,6 +23,7 @@ _DRIFT: Final = {
     "warn": ("warning", "warning"),
     "fail": ("fail", "bad"),
     "not_judged": ("not judged", "neutral"),
+    "not_reached": ("not reached", "neutral"),
 }
 _DECISION: Final = {
     "approve": "good",
@@ -71,7 +72,7 @@ def badge(label: str, message: str, colour: str) -> bytes:
 
 
 def drift_badge(verdict: str, batch: str | None = None) -> bytes:
-    """Draw the badge of a drift verdict (``pass``, ``warn``, ``fail``, ``not_judged``; else not judged)."""
+    """Draw the badge of a drift verdict (``pass``, ``warn``, ``fail``, ``not_reached``; else not judged)."""
     message, colour = _DRIFT.get(verdict, _DRIFT["not_judged"])
     return badge(f"drift {batch}" if batch else "drift", message, colour)
 

@@ -28,7 +28,7 @@ def batches_overview(batches: tuple[BatchResult, ...]) -> list[Block]:
         return []
     table: list[list[Text]] = []
     for b in batches:
-        words = (b.drift or "not judged").replace("_", " ")
+        words = (b.drift or "not reached").replace("_", " ")
         badge = Image(f"drift-{slug(b.name)}.svg", f"drift: {words}")
         table.append(
             [

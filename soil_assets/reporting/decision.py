@@ -154,7 +154,7 @@ def _images(inputs: DecisionInputs, decision: Decision, properties: list[dict[st
 
     images = {"decision.svg": decision_badge(decision.verdict)}
     for batch in inputs.batches:
-        images[f"drift-{slug(batch.name)}.svg"] = drift_badge(batch.drift or "not_judged")
+        images[f"drift-{slug(batch.name)}.svg"] = drift_badge(batch.drift or "not_reached")
     for result, figures in zip(inputs.properties, properties, strict=True):
         images |= _property_images(result, figures)
     return images

@@ -93,8 +93,8 @@ def build(
     for entry in batches:
         b = entry.result
         badge = f"drift-{slug(b.name)}.svg"
-        images[badge] = drift_badge(b.drift or "not_judged")
-        words = (b.drift or "not judged").replace("_", " ")
+        images[badge] = drift_badge(b.drift or "not_reached")
+        words = (b.drift or "not reached").replace("_", " ")
         rows.append(
             [
                 _page(b.name, entry.page) or Code(b.name),

@@ -30,6 +30,7 @@ def test_any_text_gives_well_formed_svg_with_text_only(text: str) -> None:
         ("warn", "warning", "warning"),
         ("fail", "fail", "bad"),
         ("not_judged", "not judged", "neutral"),
+        ("not_reached", "not reached", "neutral"),
         ("anything else", "not judged", "neutral"),
     ],
 )

@@ -337,3 +337,10 @@ def test_scans_with_the_same_reason_are_one_row_of_the_quarantine() -> None:
     text = build(inputs(result("better", importance=None, trend=()), batches=(batch,))).markdown
     assert "| 31 | `O-0` and 30 more, to `O-30` | range | 751 to 3800 |" in text
     assert "| 1 | `(no id)` | range | nothing |" in text
+
+
+def test_a_batch_that_was_stopped_before_the_drift_gate_says_so() -> None:
+    batch = BatchResult(name="short", landed=2, accepted=0, quarantined=2, held=True, next_step="held")
+    report = build(inputs(result("better", importance=None, trend=()), batches=(batch,)))
+    assert "![drift: not reached](drift-short.svg)" in report.markdown
+    assert "drift: not reached" in report.images["drift-short.svg"].decode()
