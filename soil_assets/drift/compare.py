@@ -1,49 +1,33 @@
 """Compare a batch with a reference profile at one stated false-alarm rate.
 
-Belongs here: which tests are run on what, the verdict. Does not belong here: the statistics themselves
-(``permutation``), attribution (``explain``), wording (``words``).
+Belongs here: the one call, and when a batch is not judged. Does not belong here: the tests (``battery``,
+``two_sample``, ``family``), attribution (``explain``), wording (``words``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from soil_assets.config import DriftPolicy
+from soil_assets.drift.battery import Pool, labellings, pair_predictions, run
 from soil_assets.drift.exceedances import exceedance_test
-from soil_assets.drift.features import SUMMARIES, Features, bin_positions, features
-from soil_assets.drift.permutation import (
-    Family,
-    Labellings,
-    Tested,
-    chi_squared,
-    combine,
-    energy,
-    even_labellings,
-    far_out,
-    grouped_labellings,
-    kolmogorov_smirnov,
-    log_excess,
-    neighbours,
-)
+from soil_assets.drift.family import Family, combine, tests_table
+from soil_assets.drift.features import features
 from soil_assets.drift.pool import Soils, soils_of
 from soil_assets.drift.profile import MAX_SOILS, ReferenceProfile
-from soil_assets.drift.report import TEST_COLUMNS, DriftReport
-from soil_assets.drift.signatures import SIGNATURES, filtered
-from soil_assets.drift.space import pooled_space, robust_distances, robust_scores
+from soil_assets.drift.report import DriftReport
+from soil_assets.drift.two_sample import Tested
 from soil_assets.drift.verdict import Evidence, judge, not_judged
 from soil_assets.spectra.batch import SpectralBatch
 
-FloatArray = npt.NDArray[np.float64]
-
-#: Components that are tested one by one; the energy distance sees all of them.
-TESTED_COMPONENTS = 10
-#: Values of a property (or predictions) needed on either side.
-MIN_VALUES = 5
+#: Pools larger than this are first judged with a few labellings.
+_STAGED_FROM = 1000
+_FIRST_STAGE = 199
+#: Family-wise p-value beyond which no further labellings are drawn.
+_LET_OFF = 0.25
 
 
 def compare(
@@ -114,8 +98,8 @@ def compare(
         chosen = np.random.default_rng(policy.seed).choice(total, MAX_SOILS, replace=False)
         soils = soils.take(np.sort(chosen))
         notes.append(f"judged on {MAX_SOILS} soils drawn from the batch's {total}")
-    labels = _labellings(profile, soils, policy)
-    if labels.smallest_p > policy.false_alarm_rate:
+    smallest = labellings(profile, soils, policy.permutations, policy.seed).smallest_p
+    if smallest > policy.false_alarm_rate:
         units = np.unique(soils.groups).size
         return not_judged(
             profile,
@@ -125,28 +109,29 @@ def compare(
             notes,
             f"the batch comes from {units} {profile.group_column}{'s' if units != 1 else ''}: against "
             f"{np.unique(profile.groups).size} in the reference the smallest p-value that can be reached is "
-            f"{labels.smallest_p:.3g}, above the false-alarm rate {policy.false_alarm_rate:g}",
+            f"{smallest:.3g}, above the false-alarm rate {policy.false_alarm_rate:g}",
             total=total,
         )
-    pool = _Pool(profile, soils, features(soils.batch), labels, policy)
-    tests = _spectral_tests(pool)
-    tests += _property_tests(pool)
-    tests += _category_tests(pool)
-    predicted = _predicted(pool, predictions or {}, reference_predictions or {}, notes)
-    tests += _prediction_tests(pool, predicted)
-    for name, (count, n) in (exceedances or {}).items():
-        tests.append(
+    pool = Pool(profile, soils, features(soils.batch), policy)
+    predicted, more = pair_predictions(pool, predictions or {}, reference_predictions or {})
+    counts = exceedances or {}
+
+    def battery(permutations: int) -> list[Tested]:
+        counted = [
             exceedance_test(
                 name,
                 count,
                 n,
                 rate=exceedance_rate,
                 reference_n=exceedance_reference_n or profile.n,
-                permutations=policy.permutations,
+                permutations=permutations,
                 seed=policy.seed,
             )
-        )
-    family = combine(tests, policy.false_alarm_rate)
+            for name, (count, n) in counts.items()
+        ]
+        return [*run(pool, predicted, permutations), *counted]
+
+    tests, family = _in_stages(battery, len(pool.raw), policy)
     evidence = Evidence(
         profile=profile,
         soils=soils,
@@ -156,215 +141,29 @@ def compare(
         batch=pool.batch,
         table=tests_table(tests, family, policy.false_alarm_rate),
         family_p=family.p_value,
+        permutations=tests[0].score.size - 1,
         predicted={name: (p.reference, p.batch) for name, p in predicted.items()},
         excess=pool.excess,
-        notes=notes,
+        notes=[*notes, *more],
     )
     return judge(evidence, policy)
 
 
-#: Differences smaller than these do not matter however significant they are, by family of tests.
-MATERIAL: Mapping[str, float] = {
-    "spectra": 0.005,
-    "components": 0.10,
-    "signatures": 0.10,
-    "summaries": 0.10,
-    "properties": 0.10,
-    "predictions": 0.10,
-    "categories": 0.10,
-    "outliers": 0.05,
-    "neighbours": 0.02,
-    "exceedances": 0.005,
-}
+def _in_stages(
+    battery: Callable[[int], list[Tested]], pool: int, policy: DriftPolicy
+) -> tuple[list[Tested], Family]:
+    """Run the battery; a large batch that is plainly unremarkable is let off after a few labellings.
 
-
-def tests_table(tests: list[Tested], family: Family, rate: float) -> pd.DataFrame:
-    """Tabulate tests with family-wise p-values; significant: at the rate *and* large enough to matter."""
-    rows = [
-        (
-            t.family,
-            t.name,
-            float(t.statistic[0]),
-            t.p_value,
-            adjusted,
-            t.effect,
-            threshold,
-            bool(adjusted <= rate and t.effect >= MATERIAL[t.family]),
-        )
-        for t, adjusted, threshold in zip(tests, family.adjusted, family.thresholds, strict=True)
-    ]
-    return pd.DataFrame(rows, columns=list(TEST_COLUMNS))
-
-
-@dataclass(frozen=True, eq=False)
-class _Predicted:
-    """Finite predictions of both sides; ``aligned`` when they belong to the pool's rows."""
-
-    reference: FloatArray
-    batch: FloatArray
-    aligned: bool
-
-
-class _Pool:
-    """Reference and batch rows together, with everything that tests share."""
-
-    def __init__(
-        self,
-        profile: ReferenceProfile,
-        soils: Soils,
-        batch: Features,
-        labels: Labellings,
-        policy: DriftPolicy,
-    ) -> None:
-        self.profile, self.soils, self.batch, self.labels, self.policy = profile, soils, batch, labels, policy
-        self.reference_rows = len(profile.features)
-        self.raw = np.concatenate([profile.features.raw, batch.raw])
-        self.spaces = {
-            "broad": pooled_space(np.concatenate([profile.features.broad, batch.broad])),
-            "sharp": pooled_space(np.concatenate([profile.features.sharp, batch.sharp])),
-        }
-        summaries = np.concatenate([profile.features.summaries, batch.summaries])
-        #: Names of the summaries that every row has.
-        self.summary_names = [n for n, c in zip(SUMMARIES, summaries.T, strict=True) if np.isfinite(c).all()]
-        self.summaries = summaries[:, np.isfinite(summaries).all(axis=0)]
-        #: How far out each row is, in the log of its distance over the pool's upper quartile, shape
-        #: (n_pool,).
-        self.excess = self._excess()
-
-    def _excess(self) -> FloatArray:
-        distances = [space.robust_distances() for space in self.spaces.values() if space is not None]
-        distances.append(robust_distances(self.summaries))
-        return np.asarray(np.sum([log_excess(d) for d in distances], axis=0))
-
-    def points(self) -> FloatArray:
-        """Return where each row lies for finding its neighbours: leading components and the noise."""
-        parts = [s.scores[:, :TESTED_COMPONENTS] for s in self.spaces.values() if s is not None]
-        noisy = [i for i, name in enumerate(self.summary_names) if name.startswith("noise")]
-        parts.append(np.clip(robust_scores(self.summaries[:, noisy]), -8.0, 8.0))
-        return np.concatenate(parts, axis=1)
-
-    def partial(
-        self, reference: npt.NDArray[np.bool_], batch: npt.NDArray[np.bool_], salt: int
-    ) -> Labellings:
-        """Labellings of the rows that carry a value."""
-        groups = _joint_groups(self.profile.groups[reference], self.soils.groups[batch])
-        return grouped_labellings(groups, int(batch.sum()), self.policy.permutations, self.policy.seed + salt)
-
-
-def _labellings(profile: ReferenceProfile, soils: Soils, policy: DriftPolicy) -> Labellings:
-    if profile.group_column == "sample_id":
-        pool = len(profile.features) + len(soils)
-        return even_labellings(pool, len(soils), policy.permutations, policy.seed)
-    groups = _joint_groups(profile.groups, soils.groups)
-    return grouped_labellings(groups, len(soils), policy.permutations, policy.seed)
-
-
-def _joint_groups(reference: npt.NDArray[np.int64], batch: npt.NDArray[np.int64]) -> npt.NDArray[np.intp]:
-    # A site on both sides counts as two groups: its new visit is one more draw of 'a visit to a site'.
-    return np.concatenate([reference, batch + reference.max() + 1]).astype(np.intp)
-
-
-def _spectral_tests(pool: _Pool) -> list[Tested]:
-    labels = pool.labels
-    tests: list[Tested] = []
-    for name, space in pool.spaces.items():
-        if space is None:
-            continue
-        tests.append(energy("spectra", f"{name} shape", space.scores, labels))
-        count = min(TESTED_COMPONENTS, space.scores.shape[1])
-        names = [f"{name} component {i + 1}" for i in range(count)]
-        tests += kolmogorov_smirnov("components", names, space.scores[:, :count], labels)
-    tests.append(far_out("outliers", "distance from the centre", pool.excess, labels))
-    tests.append(neighbours("neighbours", "nearest scans", pool.points(), labels))
-    amounts = filtered(pool.raw, bin_positions(pool.profile.axis), pool.profile.axis)
-    tests += kolmogorov_smirnov("signatures", [s.name for s in SIGNATURES], amounts, labels)
-    tests += kolmogorov_smirnov("summaries", pool.summary_names, pool.summaries, labels)
-    return tests
-
-
-def _property_tests(pool: _Pool) -> list[Tested]:
-    tests: list[Tested] = []
-    complete, names = [], []
-    for i, (name, reference) in enumerate(pool.profile.properties.items()):
-        batch = pool.soils.properties[name]
-        if np.isfinite(reference).all() and np.isfinite(batch).all():
-            names.append(name)
-            complete.append(np.concatenate([reference, batch]))
-        else:
-            tests += _partial_test(pool, "properties", name, reference, batch, salt=101 + i)
-    if complete:
-        tests += kolmogorov_smirnov("properties", names, np.column_stack(complete), pool.labels)
-    return tests
-
-
-def _partial_test(
-    pool: _Pool, family: str, name: str, reference: FloatArray, batch: FloatArray, salt: int
-) -> list[Tested]:
-    """Test a column with gaps among the rows that have a value, under labellings of their own."""
-    known, given = np.isfinite(reference), np.isfinite(batch)
-    if min(known.sum(), given.sum()) < MIN_VALUES:
-        return []
-    labels = pool.partial(known, given, salt)
-    if labels.smallest_p > pool.policy.false_alarm_rate:
-        return []
-    values = np.concatenate([reference[known], batch[given]])
-    return kolmogorov_smirnov(family, [name], values[:, None], labels)
-
-
-def _category_tests(pool: _Pool) -> list[Tested]:
-    tests = []
-    for name, reference in pool.profile.categories.items():
-        batch = pool.soils.categories[name]
-        if not (batch != "").any():
-            continue  # a batch that names no category says nothing about it
-        values = np.concatenate([reference, batch])
-        levels, codes = np.unique(values, return_inverse=True)
-        if levels.size > 1:
-            tests.append(chi_squared("categories", name, codes.astype(np.intp), pool.labels))
-    return tests
-
-
-def _predicted(
-    pool: _Pool,
-    predictions: Mapping[str, npt.ArrayLike],
-    reference_predictions: Mapping[str, npt.ArrayLike],
-    notes: list[str],
-) -> dict[str, _Predicted]:
-    found: dict[str, _Predicted] = {}
-    for name, values in predictions.items():
-        batch = pool.soils.mean_of(values)
-        if name not in reference_predictions:
-            notes.append(f"predicted {name} is not judged: there are no reference predictions")
-            continue
-        reference = np.asarray(reference_predictions[name], dtype=np.float64)
-        if reference.shape == (pool.profile.n_scans,):
-            kept = reference[pool.profile.rows]
-            if np.isfinite(kept).all() and np.isfinite(batch).all():
-                found[name] = _Predicted(kept, batch, aligned=True)
-                continue
-        reference, batch = reference[np.isfinite(reference)], batch[np.isfinite(batch)]
-        if min(reference.size, batch.size) < MIN_VALUES:
-            notes.append(f"predicted {name} is not judged: fewer than {MIN_VALUES} finite values on a side")
-            continue
-        found[name] = _Predicted(reference, batch, aligned=False)
-    return found
-
-
-def _prediction_tests(pool: _Pool, predicted: Mapping[str, _Predicted]) -> list[Tested]:
-    aligned = {name: p for name, p in predicted.items() if p.aligned}
-    tests: list[Tested] = []
-    if aligned:
-        values = np.column_stack([np.concatenate([p.reference, p.batch]) for p in aligned.values()])
-        tests += kolmogorov_smirnov("predictions", list(aligned), values, pool.labels)
-    for i, (name, p) in enumerate(predicted.items()):
-        if p.aligned:
-            continue
-        values = np.concatenate([p.reference, p.batch])[:, None]
-        labels = even_labellings(
-            values.size, p.batch.size, pool.policy.permutations, pool.policy.seed + 1001 + i
-        )
-        tests += kolmogorov_smirnov("predictions", [name], values, labels)
-    return tests
+    Stopping early only ever turns an alarm into none (Besag & Clifford 1991), so the stated rate holds.
+    """
+    few = min(_FIRST_STAGE, policy.permutations)
+    if pool > _STAGED_FROM and few < policy.permutations:
+        tests = battery(few)
+        family = combine(tests, policy.false_alarm_rate)
+        if family.p_value > max(_LET_OFF, 10 * policy.false_alarm_rate):
+            return tests, family
+    tests = battery(policy.permutations)
+    return tests, combine(tests, policy.false_alarm_rate)
 
 
 def _notes(profile: ReferenceProfile, soils: Soils, n_scans: int) -> list[str]:

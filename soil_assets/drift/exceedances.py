@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from soil_assets.drift.permutation import Tested
+from soil_assets.drift.two_sample import Tested
 from soil_assets.errors import BadInput
 from soil_assets.modeling.applicability import attainable_rate, order_statistic
 

@@ -32,9 +32,9 @@ FloatArray = npt.NDArray[np.float64]
 SCHEMA_VERSION = 1
 #: Fewer soils than this are no reference for anything.
 MIN_REFERENCE = 20
-#: Soils kept for the tests. With 1,500 soils on either side a Kolmogorov-Smirnov distance of about 0.08 is
+#: Soils kept for the tests. With 1,000 soils on either side a Kolmogorov-Smirnov distance of about 0.09 is
 #: already significant at a family-wise 1 %, which is less than the smallest difference that counts (0.10).
-MAX_SOILS = 1500
+MAX_SOILS = 1000
 #: Shares of the envelope.
 ENVELOPE = (0.05, 0.25, 0.50, 0.75, 0.95)
 _FIRST_SCORES = 10

@@ -60,6 +60,7 @@ class Evidence:
     batch: Features
     table: pd.DataFrame
     family_p: float
+    permutations: int
     predicted: Mapping[str, tuple[FloatArray, FloatArray]]
     excess: FloatArray
     notes: list[str]
@@ -115,7 +116,7 @@ def judge(evidence: Evidence, policy: DriftPolicy) -> DriftReport:
         checks={name: _check(name, table) for name in _CHECKS},
         notes=tuple(evidence.notes),
         profile=evidence.profile.fingerprint,
-        permutations=policy.permutations,
+        permutations=evidence.permutations,
         seed=policy.seed,
         signature_amounts={a.signature.name: a.amount for a in amounts},
     )

@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 from scipy.stats import chi2_contingency, ks_2samp
 
-from soil_assets.drift.permutation import (
+from soil_assets.drift.family import combine
+from soil_assets.drift.labellings import even_labellings, grouped_labellings
+from soil_assets.drift.two_sample import (
     chi_squared,
-    combine,
     energy,
-    even_labellings,
     far_out,
-    grouped_labellings,
     kolmogorov_smirnov,
     log_excess,
     neighbours,
@@ -156,3 +155,7 @@ def test_adjusted_p_values_agree_with_the_threshold() -> None:
         for tested, adjusted, threshold in zip(tests, family.adjusted, family.thresholds, strict=True):
             over = tested.statistic[0] >= threshold - 1e-4
             assert over == (adjusted <= 0.05) or abs(adjusted - 0.05) < 0.005
+
+
+def test_pools_with_more_labellings_than_a_float_holds() -> None:
+    assert even_labellings(4000, 1500, 199, seed=1).smallest_p == pytest.approx(1 / 200)

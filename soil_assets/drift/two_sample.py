@@ -1,70 +1,30 @@
-"""Permutation tests on a pool of reference and batch rows, judged together at one family-wise error rate.
+"""Two-sample statistics under every relabelling of a pool of reference and batch rows.
 
-Belongs here: drawing relabellings, test statistics under every relabelling, and their combination.
-Does not belong here: what the rows are (``features``, ``pool``) and what a result means (``compare``).
+Belongs here: test statistics, their effect sizes, and scores that make them comparable. Does not belong here:
+what the rows are (``battery``) and how tests are combined (``family``).
 
 Every statistic is a function of the pooled rows and of which of them are called 'the batch'. When batch and
 reference come from one population, the true labelling is one of many equally likely ones, so the rank of its
-statistic is uniform at every batch size, whatever the distribution (Lehmann & Romano 2005, ch. 15). The
-largest score over all tests is ranked in the same way, which holds the family-wise rate while using how the
-tests depend on each other (Westfall & Young 1993); Holm's correction would hold it too and detect less.
+statistic is uniform at every batch size, whatever the distribution (Lehmann & Romano 2005, ch. 15).
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from math import comb
 
 import numpy as np
 import numpy.typing as npt
 
+from soil_assets.drift.labellings import IntArray, Labellings
+
 FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.intp]
 
 #: Elements of the largest temporary array.
 _BLOCK = 4_000_000
 _TINY = 1e-300
 #: Largest values of a statistic beyond which its null distribution is extrapolated.
 _TAIL = 10
-#: Share of the error rate that a family of tests gets, relative to the others (1). Outliers get most because few
-#: labellings put a handful of rows on one side, so that their smallest possible p-value is large; single components
-#: get least because the shape and the outliers see what they see.
-WEIGHTS: Mapping[str, float] = {"outliers": 4.0, "spectra": 2.0, "components": 0.5, "categories": 0.5}
-
-
-@dataclass(frozen=True, eq=False)
-class Labellings:
-    """The true labelling of a pool and random ones.
-
-    Parameters
-    ----------
-    rows : ndarray of int, shape (1 + n_permutations, n_largest)
-        Row numbers called 'the batch'; the first labelling is the true one. Shorter ones are padded with -1.
-    pool : int
-        Number of rows in the pool.
-    smallest_p : float
-        Smallest p-value that the number of distinct labellings allows.
-    """
-
-    rows: IntArray
-    pool: int
-    smallest_p: float
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    @property
-    def sizes(self) -> IntArray:
-        """Rows called 'the batch' in each labelling, shape (1 + n_permutations,)."""
-        return np.asarray((self.rows >= 0).sum(axis=1), dtype=np.intp)
-
-    @property
-    def even(self) -> bool:
-        """Whether all labellings have the same size."""
-        return bool((self.rows >= 0).all())
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,51 +56,6 @@ class Tested:
     def p_value(self) -> float:
         """Permutation p-value of this test alone."""
         return rank_p(self.score)
-
-
-@lru_cache(maxsize=8)
-def even_labellings(pool: int, batch: int, permutations: int, seed: int) -> Labellings:
-    """Draw labellings of single rows; the batch's rows are the last ``batch`` rows of the pool."""
-    generator = np.random.default_rng([seed, pool, batch])
-    rows = np.empty((permutations + 1, batch), dtype=np.intp)
-    rows[0] = np.arange(pool - batch, pool)
-    step = max(1, _BLOCK // pool)
-    for start in range(1, permutations + 1, step):
-        stop = min(start + step, permutations + 1)
-        keys = generator.random((stop - start, pool), dtype=np.float32)
-        rows[start:stop] = np.argpartition(keys, batch - 1, axis=1)[:, :batch]
-    rows.setflags(write=False)
-    return Labellings(rows, pool, _smallest_p(pool, batch, permutations))
-
-
-def grouped_labellings(groups: IntArray, batch: int, permutations: int, seed: int) -> Labellings:
-    """Draw labellings of whole groups, so that a batch is compared with the spread between groups.
-
-    Parameters
-    ----------
-    groups : ndarray of int, shape (n_pool,)
-        Group of every row; groups of the batch (the last ``batch`` rows) are not those of the reference.
-    batch, permutations, seed : int
-        As for :func:`even_labellings`.
-    """
-    codes, inverse = np.unique(groups, return_inverse=True)
-    chosen = np.unique(inverse[-batch:])
-    if codes.size == groups.size:
-        return even_labellings(groups.size, batch, permutations, seed)
-    members = [np.flatnonzero(inverse == g) for g in range(codes.size)]
-    generator = np.random.default_rng([seed, groups.size, batch, codes.size])
-    drawn = [np.arange(groups.size - batch, groups.size)]
-    for _ in range(permutations):
-        picked = generator.choice(codes.size, chosen.size, replace=False)
-        drawn.append(np.concatenate([members[g] for g in picked]))
-    rows = np.full((permutations + 1, max(map(len, drawn))), -1, dtype=np.intp)
-    for i, labelled in enumerate(drawn):
-        rows[i, : len(labelled)] = labelled
-    return Labellings(rows, groups.size, _smallest_p(codes.size, chosen.size, permutations))
-
-
-def _smallest_p(units: int, batch: int, permutations: int) -> float:
-    return max(1.0 / (permutations + 1), 1.0 / comb(units, batch))
 
 
 def rank_p(score: FloatArray) -> float:
@@ -358,42 +273,3 @@ def _tail_scores(statistic: FloatArray) -> tuple[FloatArray, Callable[[float], f
         return float(ordered[max(count - int(np.floor(count * 10.0**-wanted + 1e-9)), 0)])
 
     return np.asarray(score), statistic_at
-
-
-@dataclass(frozen=True, eq=False)
-class Family:
-    """The combination of all tests.
-
-    Parameters
-    ----------
-    p_value : float
-        Family-wise: the chance of a result at least as extreme in any test when nothing changed.
-    adjusted : tuple of float
-        Family-wise adjusted p-value of each test.
-    thresholds : tuple of float
-        Statistic from which each test is significant at the rate asked for.
-    """
-
-    p_value: float
-    adjusted: tuple[float, ...]
-    thresholds: tuple[float, ...]
-
-
-def combine(tests: Sequence[Tested], rate: float) -> Family:
-    """Rank the largest score over all tests among the labellings' largest scores.
-
-    A test's score is lowered by log10 of how many tests its family holds, so that twenty components do not
-    drown one test of outliers, and raised by the family's weight (:data:`WEIGHTS`).
-    """
-    held = Counter(t.family for t in tests)
-    lowered = np.array([np.log10(held[t.family] / WEIGHTS.get(t.family, 1.0)) for t in tests])
-    scores = np.stack([t.score for t in tests]) - lowered[:, None]
-    order = np.sort(scores.max(axis=0))
-    count = order.size
-    adjusted = (count - np.searchsorted(order, scores[:, 0] - 1e-12, side="left")) / count
-    allowed = int(
-        np.floor(rate * count + 1e-9)
-    )  # labellings that may reach the threshold, the true one included
-    critical = float(order[count - allowed]) if allowed else float("inf")
-    thresholds = (t.statistic_at(critical + low) for t, low in zip(tests, lowered, strict=True))
-    return Family(float(adjusted.min()), tuple(map(float, adjusted)), tuple(thresholds))
