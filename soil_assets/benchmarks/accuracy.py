@@ -1,0 +1,257 @@
+"""Scoring one recipe on the official benchmarks, on their own splits.
+
+Belongs here: running folds, pooled errors, pooled interval coverage. Does not belong here: which figures are
+held against which goals (``bench_accuracy``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from soil_assets.benchmarks.official import data_file, definition
+from soil_assets.modeling.intervals import half_widths
+from soil_assets.modeling.learners import TrainingData
+from soil_assets.modeling.metrics import regression_metrics
+from soil_assets.modeling.recipe import Recipe
+from soil_assets.modeling.stack import StackBasis, repeated_folds
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """One property of one set with its folds.
+
+    Parameters
+    ----------
+    name : str
+    observed : ndarray, shape (n,)
+        On the scale on which errors are scored; NaN where there is no value.
+    predicted : ndarray, shape (n,)
+        Out-of-fold.
+    covered : mapping of float to ndarray of bool, shape (n,)
+        By level, whether the interval held the observation.
+    calibration_n : int
+        Typical number of groups behind an interval.
+    """
+
+    name: str
+    observed: FloatArray
+    predicted: FloatArray
+    covered: Mapping[float, npt.NDArray[np.bool_]]
+    calibration_n: int
+
+    @property
+    def judged(self) -> npt.NDArray[np.bool_]:
+        """Samples with an observation and a prediction."""
+        return np.isfinite(self.observed) & np.isfinite(self.predicted)
+
+    def metrics(self) -> dict[str, float]:
+        """Pooled measures over the folds."""
+        return regression_metrics(self.observed[self.judged], self.predicted[self.judged])
+
+
+def score(
+    name: str,
+    spectra: FloatArray,
+    targets: Mapping[str, FloatArray],
+    fold: IntArray,
+    groups: IntArray,
+    recipe: Recipe,
+    sensors: FloatArray | None = None,
+) -> list[Task]:
+    """Predict every fold by the stack trained on the other folds, all targets on one set of kernels.
+
+    Targets that miss the same samples share their decomposition; a fold of -1 is never predicted.
+    """
+    n = len(spectra)
+    predicted = {p: np.full(n, np.nan) for p in targets}
+    covered = {p: {level: np.zeros(n, dtype=bool) for level in recipe.levels} for p in targets}
+    sizes: dict[str, list[int]] = {p: [] for p in targets}
+    for rows_out, rows_in, shared in _rounds(targets, fold):
+        data = TrainingData(
+            spectra[rows_in],
+            np.zeros(rows_in.size),
+            np.unique(groups[rows_in], return_inverse=True)[1].astype(np.int64),
+            None if sensors is None else sensors[rows_in],
+        )
+        basis = StackBasis.of(data, recipe.pretreatments)
+        folds = repeated_folds(data.groups, recipe)
+        for p in shared:
+            observed = targets[p][rows_in]
+            predictor, held_out, _ = basis.solve(observed, folds)
+            value = predictor.predict(spectra[rows_out], None if sensors is None else sensors[rows_out])
+            predicted[p][rows_out] = value
+            error = np.abs(value - targets[p][rows_out])
+            for level, half in half_widths(np.abs(held_out - observed), data.groups, recipe.levels).items():
+                covered[p][level][rows_out] = error <= half
+            sizes[p].append(int(data.groups.max()) + 1)
+    return [
+        Task(f"{name}:{p}", targets[p], predicted[p], covered[p], int(np.median(sizes[p]))) for p in targets
+    ]
+
+
+def _rounds(
+    targets: Mapping[str, FloatArray], fold: IntArray
+) -> Iterator[tuple[IntArray, IntArray, list[str]]]:
+    """Yield (rows left out, rows trained on, targets) for every fold and pattern of missing values."""
+    patterns: dict[bytes, list[str]] = {}
+    for p, values in targets.items():
+        patterns.setdefault(np.isfinite(values).tobytes(), []).append(p)
+    for shared in patterns.values():
+        known = np.isfinite(targets[shared[0]])
+        for k in sorted(set(fold[fold >= 0].tolist())):
+            out, inside = np.flatnonzero(known & (fold == k)), np.flatnonzero(known & (fold != k))
+            if out.size:
+                yield out.astype(np.int64), inside.astype(np.int64), shared
+
+
+def coverage_counts(tasks: list[Task], level: float, seed: int = 20260101) -> tuple[int, int, int, int]:
+    """Pool coverage over tasks: (covered, n, low, high), the last two from a sum of beta-binomials.
+
+    Every task's intervals rest on its own calibration, so that its count is beta-binomial; the 99 % interval of
+    the pooled count is that of their sum, by 20,000 seeded draws.
+    """
+    from soil_assets.modeling.applicability import order_statistic
+
+    rng = np.random.default_rng(seed)
+    draws = np.zeros(20_000)
+    covered = n = 0
+    for task in tasks:
+        judged = task.judged
+        m, size = int(judged.sum()), task.calibration_n
+        k = min(order_statistic(size, 1.0 - level), size)
+        draws += rng.binomial(m, rng.beta(k, size + 1 - k, draws.size))
+        covered += int(task.covered[level][judged].sum())
+        n += m
+    low, high = np.quantile(draws, [0.005, 0.995], method="inverted_cdf")
+    return covered, n, int(low), int(high)
+
+
+# -- the benchmarks --------------------------------------------------------------------------------------
+
+
+def limesoda_published() -> pd.DataFrame:
+    """Return the best published learner of every task: dataset, property, algorithm, R2, RMSE."""
+    listed = definition("limesoda").published
+    table = pd.read_csv(data_file(listed.path, listed.sha256))  # type: ignore[union-attr]
+    best = table.loc[table.groupby(["dataset", "property"])["RMSE"].idxmin()]
+    return best.assign(property=best["property"].str.lower()).reset_index(drop=True)
+
+
+def limesoda_tasks(recipe: Recipe, sets: list[str] | None = None) -> Iterator[tuple[str, list[Task]]]:
+    """Score every LimeSoDa set on its published folds, sensor columns used where a set has them."""
+    from soil_assets.spectra.embedded import limesoda, spectral_sets
+    from soil_assets.spectra.harmonise import to_quantity
+
+    for name in sets or spectral_sets():
+        batch = to_quantity(limesoda(name), "absorbance")
+        properties = [p for p in ("soc", "som", "ph", "clay") if p in batch.samples.columns]
+        known = {"sample_id", "fold", *properties}
+        extra = [c for c in batch.samples.columns if c not in known]
+        sensors = np.column_stack([batch.property_values(c) for c in extra]) if extra else None
+        tasks = score(
+            name,
+            batch.spectra.astype(np.float64),
+            {p: batch.property_values(p) for p in properties},
+            batch.samples["fold"].to_numpy(dtype=np.int64),
+            np.arange(len(batch), dtype=np.int64),
+            recipe,
+            sensors,
+        )
+        yield name, tasks
+
+
+def limesoda_table(tasks: list[Task]) -> pd.DataFrame:
+    """Put our pooled RMSE beside the best published one, in one unit.
+
+    The package's values may be in another unit than ours (g/kg against %); the published R2 and RMSE give the
+    standard deviation of the published values, whose ratio to ours must be a power of ten.
+    """
+    ours = {t.name: t for t in tasks}
+    rows = []
+    for entry in limesoda_published().itertuples():
+        task = ours.get(f"{entry.dataset}:{entry.property}")
+        if task is None:
+            continue
+        found = task.metrics()
+        spread = float(np.std(task.observed[task.judged]))
+        power = np.log10(spread / (float(entry.RMSE) / np.sqrt(1.0 - float(entry.R2))))  # type: ignore[arg-type]
+        if abs(power - round(power)) > 0.02:
+            raise RuntimeError(f"{task.name}: published values are not ours in another unit ({power:.3f})")
+        published = float(entry.RMSE) * 10.0 ** round(power)  # type: ignore[arg-type]
+        rows.append(
+            {
+                "set": entry.dataset,
+                "property": entry.property,
+                "n": int(found["n"]),
+                "rmse": found["rmse"],
+                "r2": found["r2"],
+                "ccc": found["ccc"],
+                "published_learner": entry.algorithm,
+                "published_rmse": published,
+                "published_r2": entry.R2,
+                "ratio": found["rmse"] / published,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def kssl_tasks(recipe: Recipe) -> list[Task]:
+    """Score KSSL-500; carbon and CEC on ln(1 + value), clay in %."""
+    frozen = definition("kssl500")
+    table = pd.read_parquet(data_file(frozen.source, frozen.sha256))
+    rank = table["kssl_layer_id"].rank(method="first").astype(int).to_numpy() - 1
+    targets = {}
+    for p, transform in frozen.targets.items():
+        values = table[p].to_numpy(dtype=np.float64)
+        targets[p] = np.log1p(values) if transform == "log1p" else values
+    return score(
+        "kssl500",
+        _bands(table),
+        targets,
+        np.asarray((rank // 10) % 10, dtype=np.int64),
+        np.arange(len(table), dtype=np.int64),
+        recipe,
+    )
+
+
+def yamsys_tasks(recipe: Recipe) -> tuple[list[Task], pd.DataFrame]:
+    """Score the 26 properties that the authors modelled, by soil; return the tasks and the authors' table."""
+    from soil_assets.modeling.splits import grouped_folds
+
+    frozen = definition("yamsys")
+    scans = pd.read_parquet(data_file(frozen.source, frozen.sha256))
+    soil, ids = pd.factorize(scans["sample_id"])
+    spectra = np.zeros((len(ids), _bands(scans).shape[1]))
+    np.add.at(spectra, soil, _bands(scans))
+    spectra /= np.bincount(soil)[:, None]
+    laboratory = pd.read_csv(data_file(frozen.laboratory.path, frozen.laboratory.sha256))  # type: ignore[union-attr]
+    laboratory = laboratory.set_index("sample_ID").reindex(ids)
+    published = pd.read_csv(data_file(frozen.published.path, frozen.published.sha256))  # type: ignore[union-attr]
+    targets = {}
+    for response in published["response"]:
+        logged = response.startswith("log(")
+        values = laboratory[response[4:-1] if logged else response].to_numpy(dtype=np.float64)
+        targets[response] = np.log(values) if logged else values
+    fold = grouped_folds(np.arange(len(ids)), 10, recipe.seed)
+    return score("yamsys", spectra, targets, fold, np.arange(len(ids), dtype=np.int64), recipe), published
+
+
+def nirsoil_tables() -> tuple[FloatArray, dict[str, FloatArray], npt.NDArray[np.bool_]]:
+    """Return NIRsoil's spectra, targets and which rows the official split tests."""
+    frozen = definition("nirsoil")
+    table = pd.read_parquet(data_file(frozen.source, frozen.sha256))
+    targets = {p: table[p].to_numpy(dtype=np.float64) for p in frozen.targets}
+    return _bands(table), targets, (table["split"] != "train").to_numpy()
+
+
+def _bands(table: pd.DataFrame) -> FloatArray:
+    columns = [c for c in table.columns if str(c).replace(".", "", 1).isdigit()]
+    return table[columns].to_numpy(dtype=np.float64)
