@@ -15,6 +15,7 @@ from soil_assets.reporting.decision_figures import errors, property_figures, row
 from soil_assets.reporting.decision_inputs import DecisionInputs, PropertyResult, plain
 from soil_assets.reporting.decision_layout import layout
 from soil_assets.reporting.document import Document, slug
+from soil_assets.reporting.html import data_address
 from soil_assets.reporting.html import render as render_html
 from soil_assets.reporting.markdown import GITHUB_CAP
 from soil_assets.reporting.markdown import render as render_markdown
@@ -64,6 +65,11 @@ class DecisionReport:
         return render_markdown(
             self.document, limit=limit, image_url=image_url, whole="the report's HTML and JSON"
         )
+
+    @property
+    def embedded_markdown(self) -> str:
+        """The Markdown with its pictures inside: Dagster's pages show such addresses, GitHub does not."""
+        return self.to_markdown(limit=10**7, image_url=lambda name: data_address(self.images[name]))
 
     @property
     def html(self) -> str:

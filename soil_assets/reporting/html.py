@@ -100,6 +100,12 @@ def render(document: Document, images: Mapping[str, bytes] | None = None) -> str
     )
 
 
+def data_address(content: bytes) -> str:
+    """Return a PNG or SVG as an address that holds it."""
+    kind = "image/png" if content.startswith(b"\x89PNG") else "image/svg+xml"
+    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
+
+
 def _inline(text: Text, images: Mapping[str, bytes]) -> str:
     return "".join(_piece(piece, images) for piece in pieces(text))
 
@@ -127,9 +133,7 @@ def _image(image: Image, images: Mapping[str, bytes]) -> str:
     content = images.get(image.name)
     if content is None:
         return f"<em>{html_text(image.alt)}</em>"
-    kind = "image/png" if content.startswith(b"\x89PNG") else "image/svg+xml"
-    data = base64.b64encode(content).decode("ascii")
-    return f'<img src="data:{kind};base64,{data}" alt="{html_text(image.alt)}">'
+    return f'<img src="{data_address(content)}" alt="{html_text(image.alt)}">'
 
 
 def _block(block: Block, images: Mapping[str, bytes]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 import re
@@ -344,3 +345,11 @@ def test_a_batch_that_was_stopped_before_the_drift_gate_says_so() -> None:
     report = build(inputs(result("better", importance=None, trend=()), batches=(batch,)))
     assert "![drift: not reached](drift-short.svg)" in report.markdown
     assert "drift: not reached" in report.images["drift-short.svg"].decode()
+
+
+def test_pictures_may_be_inside_the_markdown() -> None:
+    report = _build(WHOLE.model_dump_json())
+    named = re.findall(r"!\[[^\]]*\]\(([^)]*)\)", report.embedded_markdown)
+    assert len(named) >= len(report.images)
+    held = {base64.b64decode(address.split(",", 1)[1]) for address in named}
+    assert held == set(report.images.values())
