@@ -13,6 +13,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +29,7 @@ CASES = 20_000
 MOST_SECONDS, MOST_BYTES = 2.0, 1 << 30
 _CASES_A_CHILD = 1_000
 _SEED = 20260101
+_REAL_FILES, _LARGEST_REAL = Path("../shared/data/instrument_files"), 400_000
 
 
 def run(cases: int = CASES) -> tuple[list[Figure], dict[str, Any]]:
@@ -42,7 +45,7 @@ def run(cases: int = CASES) -> tuple[list[Figure], dict[str, Any]]:
         print(f"fuzz: {min(first + _CASES_A_CHILD, cases)} of {cases}", file=sys.stderr)  # noqa: T201
     done = sum(sum(by_format.values()) for by_format in outcomes.values())
     unhandled = sum(f["outcome"] == "unhandled" for f in findings)
-    note = f"seed {_SEED}, {len(outcomes)} kinds of file"
+    note = f"seed {_SEED}, {len(outcomes)} files to start from"
     figures = [
         Figure("cases", done, "files", done, note=note),
         Figure("unhandled_exceptions", unhandled, "files", done),
@@ -126,13 +129,12 @@ def cases(first: int, last: int, limit_address_space: bool = True) -> None:
     import resource
     import warnings
 
-    from soil_assets.benchmarks.instrument_files import all_formats
     from soil_assets.errors import BadInput
     from soil_assets.spectra.readers.container import expand
     from soil_assets.spectra.readers.scans import Limits
     from soil_assets.spectra.readers.source import Source
 
-    corpus = list(all_formats().items())
+    corpus = _corpus()
     _warm_up(corpus)
     warnings.simplefilter("error")  # a warning is something that nobody thought of
     if limit_address_space:
@@ -141,7 +143,8 @@ def cases(first: int, last: int, limit_address_space: bool = True) -> None:
         rng = np.random.default_rng([_SEED, case])
         name, raw = corpus[case % len(corpus)]
         damaged = mutate(raw, rng, corpus[int(rng.integers(0, len(corpus)))][1])
-        # Processor seconds: a busy machine is no hang. (A case that sleeps for ever meets the parent's patience.)
+        # Processor seconds: a busy machine is no hang. (A case that sleeps for ever meets the parent's
+        # patience.)
         before, start = own_peak_bytes(), time.process_time()
         outcome, what = "read", ""
         try:
@@ -160,6 +163,16 @@ def cases(first: int, last: int, limit_address_space: bool = True) -> None:
         print(json.dumps(record), flush=True)  # noqa: T201  (the parent reads it)
 
 
+def _corpus() -> list[tuple[str, bytes]]:
+    """Return a made file of every format, and real instruments' files where they are at hand."""
+    from soil_assets.benchmarks.instrument_files import all_formats
+
+    real = [
+        p for p in sorted(_REAL_FILES.glob("*/*")) if p.is_file() and 0 < p.stat().st_size < _LARGEST_REAL
+    ]
+    return [*all_formats().items(), *((path.name, path.read_bytes()) for path in real)]
+
+
 def _read(source: Source) -> None:
     from soil_assets.spectra.read import read_source
     from soil_assets.spectra.readers.assemble import check
@@ -173,12 +186,13 @@ def _read(source: Source) -> None:
 
 def _warm_up(corpus: list[tuple[str, bytes]]) -> None:
     """Read every file once: imports and caches are not a case's memory."""
+    from soil_assets.errors import BadInput
     from soil_assets.spectra.readers.container import expand
     from soil_assets.spectra.readers.scans import Limits
     from soil_assets.spectra.readers.source import Source
 
     for name, raw in corpus:
-        with expand(Source.of_bytes(raw, name), Limits()) as found:
+        with suppress(BadInput), expand(Source.of_bytes(raw, name), Limits()) as found:
             for source in found:
                 _read(source)
 

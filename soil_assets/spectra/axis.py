@@ -48,7 +48,7 @@ class Axis:
             raise BadInput("axis positions must be finite and positive", found=f"minimum {values.min():g}")
         steps = np.diff(values)
         if not (np.all(steps > 0) or np.all(steps < 0)):
-            turn = int(np.flatnonzero(np.sign(steps) != np.sign(steps[0]))[0]) + 1
+            turn = int(np.flatnonzero((np.sign(steps) != np.sign(steps[0])) | (steps == 0))[0]) + 1
             raise BadInput(
                 "the spectral axis is not monotone",
                 column=f"band {turn + 1}",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import uuid
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -43,7 +44,12 @@ def to_parquet(batch: SpectralBatch, target: str | os.PathLike[str] | BinaryIO) 
 
     table = _to_table(batch)
     rows = max(1, _ROW_GROUP_BYTES // max(1, batch.spectra.shape[1] * 4))
-    settings: dict[str, Any] = {"row_group_size": rows, "compression": "zstd", "compression_level": 1}
+    settings: dict[str, Any] = {
+        "row_group_size": rows,
+        "compression": "zstd",
+        "compression_level": 1,
+        "write_page_checksum": True,
+    }
     # Neighbouring bands share sign, exponent and leading bits: split by byte, they pack a fifth smaller. A
     # dictionary or statistics of them would only cost time.
     settings["use_byte_stream_split"] = [f"{SPECTRUM_COLUMN}.list.element"]
@@ -65,8 +71,16 @@ def to_parquet(batch: SpectralBatch, target: str | os.PathLike[str] | BinaryIO) 
         partial.unlink(missing_ok=True)
 
 
+#: What JSON, NumPy and pandas raise on a damaged file, besides Arrow's own errors.
+DAMAGE = (
+    OSError, ValueError, TypeError, LookupError, AttributeError, NotImplementedError, MemoryError, ArithmeticError,
+)  # fmt: skip
+
+
 def from_parquet(source: str | os.PathLike[str] | BinaryIO) -> SpectralBatch:
-    """Read what :func:`to_parquet` wrote; the matrix is a view of Arrow's memory, not a copy.
+    """Read what :func:`to_parquet` wrote, from a path, a URL or an open file.
+
+    The matrix is a view of Arrow's memory, not a copy. Every page's checksum is verified.
 
     Raises
     ------
@@ -78,26 +92,38 @@ def from_parquet(source: str | os.PathLike[str] | BinaryIO) -> SpectralBatch:
 
     name = str(source) if isinstance(source, (str, os.PathLike)) else getattr(source, "name", "(stream)")
     try:
-        table = pq.read_table(source)
+        with _opened(source) as stream:
+            table = pq.read_table(stream, page_checksum_verification=True)
+        raw = (table.schema.metadata or {}).get(METADATA_KEY)
+        if raw is not None and SPECTRUM_COLUMN in table.column_names:
+            return _from_table(table, json.loads(raw), str(name))
+    except BadInput:
+        raise
     except FileNotFoundError:
         raise BadInput("no such file", file=name) from None
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, *DAMAGE) as error:
         raise BadInput("not a readable Parquet file", file=name, found=_first_line(error)) from None
-    raw = (table.schema.metadata or {}).get(METADATA_KEY)
-    if raw is None or SPECTRUM_COLUMN not in table.column_names:
-        raise BadInput(
-            "a Parquet file, but not a stored batch",
-            file=name,
-            found=f"{table.num_columns} columns, no batch metadata",
-            expected="a file written by soil_assets",
-            mend="read it as a table with soil_assets.spectra.read",
-        )
-    return _from_table(table, json.loads(raw), str(name))
+    raise BadInput(
+        "a Parquet file, but not a stored batch",
+        file=name,
+        found=f"{table.num_columns} columns, no batch metadata",
+        expected="a file written by soil_assets",
+        mend="read it as a table with soil_assets.spectra.read",
+    )
 
 
 def is_batch_file(metadata: dict[bytes, bytes] | None) -> bool:
     """Whether a Parquet schema's metadata marks a stored batch."""
     return METADATA_KEY in (metadata or {})
+
+
+def _opened(source: str | os.PathLike[str] | BinaryIO) -> Any:
+    """Return a context with the source: a URL is opened through fsspec, anything else by Arrow itself."""
+    if isinstance(source, str) and "://" in source:
+        import fsspec
+
+        return fsspec.open(source, "rb")
+    return nullcontext(source)
 
 
 def _to_table(batch: SpectralBatch) -> Any:

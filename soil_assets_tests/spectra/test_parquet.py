@@ -16,7 +16,7 @@ from soil_assets.errors import BadInput
 from soil_assets.spectra.axis import Axis
 from soil_assets.spectra.batch import SpectralBatch
 from soil_assets.spectra.embedded import limesoda
-from soil_assets.spectra.parquet import from_parquet, to_parquet
+from soil_assets.spectra.parquet import METADATA_KEY, from_parquet, to_parquet
 
 
 def stored(batch: SpectralBatch) -> SpectralBatch:
@@ -119,6 +119,43 @@ def test_foreign_damaged_and_missing_files_say_so(tmp_path: Path) -> None:
         from_parquet(tmp_path / "broken.parquet")
     with pytest.raises(BadInput, match="no such file"):
         from_parquet(tmp_path / "none.parquet")
+
+
+def test_a_flipped_bit_in_the_matrix_is_found() -> None:
+    stream = io.BytesIO()
+    to_parquet(limesoda("NRW.62"), stream)
+    raw = bytearray(stream.getvalue())
+    raw[len(raw) // 2] ^= 0x10  # far inside the packed matrix
+    with pytest.raises(BadInput, match="not a readable Parquet file"):
+        from_parquet(io.BytesIO(bytes(raw)))
+
+
+@pytest.mark.parametrize(
+    "damage", [b'"quantity": ', b'"values": [', b'"version": 1', b'"unit": "nm"', b"{", b"0."]
+)
+def test_damaged_facts_are_refused(damage: bytes) -> None:
+    import pyarrow.parquet as pq
+
+    stream = io.BytesIO()
+    to_parquet(batch_of(pd.DataFrame({"sample_id": ["a", "b"]})), stream)
+    table = pq.read_table(io.BytesIO(stream.getvalue()))
+    facts = table.schema.metadata[METADATA_KEY]
+    assert damage in facts
+    for other in (b"?" * len(damage), b"", b"[]", b"null"):
+        broken = io.BytesIO()
+        metadata = {**table.schema.metadata, METADATA_KEY: facts.replace(damage, other, 1)}
+        pq.write_table(table.replace_schema_metadata(metadata), broken)
+        with pytest.raises(BadInput):
+            from_parquet(io.BytesIO(broken.getvalue()))
+
+
+def test_a_url_is_read_like_a_path() -> None:
+    import fsspec
+
+    batch = batch_of(pd.DataFrame({"sample_id": ["a", "b"]}))
+    with fsspec.open("memory://stored/batch.parquet", "wb") as stream:
+        to_parquet(batch, stream)
+    assert from_parquet("memory://stored/batch.parquet").content_hash() == batch.content_hash()
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from soil_assets.errors import BadInput
-from soil_assets.spectra.parquet import from_parquet, is_batch_file
+from soil_assets.spectra.parquet import DAMAGE, from_parquet, is_batch_file
 from soil_assets.spectra.readers.columns import choose_run
 from soil_assets.spectra.readers.scans import ReadOptions, Scans
 from soil_assets.spectra.readers.source import Source
@@ -32,30 +32,23 @@ def read_columnar(source: Source, options: ReadOptions) -> Scans | PlainTable:
     raw: Any = source.path if source.path is not None else io.BytesIO(source.read(options.limits.total_bytes))
     try:
         schema = pq.read_schema(raw)
-    except (pa.ArrowException, OSError) as error:
+        if hasattr(raw, "seek"):
+            raw.seek(0)
+        if is_batch_file(schema.metadata):
+            return _stored(raw, source)
+        header = list(schema.names)
+        run = choose_run(header, source.name, options.spectra)
+        table = pq.read_table(raw, page_checksum_verification=True)
+        if run is None:
+            return PlainTable(source.name, table.to_pandas().convert_dtypes(convert_string=False))
+    except BadInput:
+        raise
+    except (pa.ArrowException, *DAMAGE) as error:
         raise BadInput(
-            "not a readable Parquet file", file=source.name, found=str(error).splitlines()[0][:200]
+            "not a readable Parquet file",
+            file=source.name,
+            found=(str(error).splitlines() or ["damaged"])[0][:200],
         ) from None
-    if hasattr(raw, "seek"):
-        raw.seek(0)
-    if is_batch_file(schema.metadata):
-        batch = from_parquet(raw)
-        samples = batch.samples.assign(source_file=source.name, source_row=np.arange(1, len(batch) + 1))
-        return Scans(
-            source.name, samples, batch.spectra, batch.axis.values,
-            batch.axis.unit, batch.quantity, batch.scale,
-            {**batch.origin, "format": "stored batch"},
-        )  # fmt: skip
-    header = list(schema.names)
-    run = choose_run(header, source.name, options.spectra)
-    try:
-        table = pq.read_table(raw)
-    except (pa.ArrowException, OSError) as error:
-        raise BadInput(
-            "not a readable Parquet file", file=source.name, found=str(error).splitlines()[0][:200]
-        ) from None
-    if run is None:
-        return PlainTable(source.name, table.to_pandas().convert_dtypes(convert_string=False))
     try:
         matrix = np.empty((table.num_rows, run.indices.size), np.float32)
         for place, index in enumerate(run.indices):
@@ -74,6 +67,15 @@ def read_columnar(source: Source, options: ReadOptions) -> Scans | PlainTable:
         source.name, [header[i] for i in others], [_as_text(c) for c in cells], options, table.num_rows
     )
     return scans_of(source.name, run, samples, matrix, header, (), (), "wide Parquet table")
+
+
+def _stored(raw: Any, source: Source) -> Scans:
+    batch = from_parquet(raw)
+    samples = batch.samples.assign(source_file=source.name, source_row=np.arange(1, len(batch) + 1))
+    return Scans(
+        source.name, samples, batch.spectra, batch.axis.values, batch.axis.unit, batch.quantity, batch.scale,
+        {**batch.origin, "format": "stored batch"},
+    )  # fmt: skip
 
 
 def _as_text(cells: Any) -> Any:

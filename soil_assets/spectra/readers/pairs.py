@@ -121,7 +121,14 @@ def scans_of_columns(
     unit: AxisUnit | None = None,
 ) -> Scans:
     """Turn rows (one a band) into scans (one a column); columns named as raw signals are left out."""
-    width = len(header) if header is not None else len(rows[0])
+    width = max(len(row) for row in rows[:_FEWEST_BANDS]) if rows else 0
+    if header is not None:
+        width = max(width, len(header))
+        header = [*header, *[""] * (width - len(header))]
+    if width < 2:
+        raise BadInput(
+            "the table holds an axis and no spectrum", file=source.name, expected="two columns or more"
+        )
     positions = _numbers([row[0] if row else None for row in rows], source, "the axis", strict=True)
     columns = list(range(1, width))
     said: list[str] = []
