@@ -5,6 +5,8 @@ Belongs here: finding and wording them. Does not belong here: anything that chan
 
 from __future__ import annotations
 
+from soil_assets.config import ModelPolicy
+from soil_assets.reporting.decision_figures import property_figures
 from soil_assets.reporting.decision_inputs import DecisionInputs, PropertyResult
 from soil_assets.reporting.numerals import count, finite
 from soil_assets.reporting.outcome import outcome
@@ -14,7 +16,11 @@ _WORDS = {False: "failed", None: "was not judged"}
 
 def cautions(inputs: DecisionInputs) -> list[str]:
     """Return what the verdict leaves open, in the order in which a reader should weigh it."""
-    open_ = [unclear(p) for p in inputs.properties if outcome(p, inputs.policy.model) == "cannot tell"]
+    open_ = [
+        unclear(p, inputs.policy.model)
+        for p in inputs.properties
+        if outcome(p, inputs.policy.model) == "cannot tell"
+    ]
     held = [
         f"batch {b.name} is held and not in the training set"
         for b in inputs.batches
@@ -46,8 +52,9 @@ def cautions(inputs: DecisionInputs) -> list[str]:
     return open_ + strata + held + accepted + small + soft
 
 
-def unclear(result: PropertyResult) -> str:
-    """Say that a property's figures cannot tell, and how many more samples would."""
+def unclear(result: PropertyResult, policy: ModelPolicy) -> str:
+    """Say that a property's figures cannot tell, by how much they miss, and how many more samples would."""
     more = finite((result.comparison or {}).get("more_samples"))
     words = f"; about {count(round(more), 'more benchmark sample')} would tell" if more else ""
-    return f"{result.name}: the figures cannot tell whether the candidate is worse than main{words}"
+    figures = property_figures(result, policy)["metrics"]["rmse"]["text"]
+    return f"{result.name}: cannot tell whether it is worse than main, RMSE {figures}{words}"

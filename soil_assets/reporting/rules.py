@@ -157,7 +157,7 @@ def _cannot_tell(inputs: DecisionInputs) -> list[str]:
     clear = [p for p in inputs.properties if outcome(p, inputs.policy.model) in ("better", "not worse")]
     if inputs.policy.model.when_cannot_tell == "warn" and clear:
         return []
-    return [unclear(p) for p in open_]
+    return [unclear(p, inputs.policy.model) for p in open_]
 
 
 def _first_version(inputs: DecisionInputs) -> list[str]:

@@ -99,7 +99,7 @@ def test_what_later_rules_found_is_not_hidden() -> None:
     assert decision.verdict == "reject"
     told = " ".join(decision.cautions)
     assert "july" in told
-    assert "ph: the figures cannot tell" in told
+    assert "ph: cannot tell whether it is worse than main, RMSE 1.53 -> 1.32" in told
     assert "65 more benchmark samples" in told
 
 
