@@ -136,8 +136,10 @@ def measure_gate() -> list[Figure]:
 
 def measure_copies() -> list[Figure]:
     """Time the search of a batch among known scans: indexing the library once, then searching it."""
+    from soil_assets.config import QualityPolicy
     from soil_assets.quality.duplicates import KnownSpectra, landed_before
 
+    near = QualityPolicy().near_copy_distance
     planted = 100
     library = SpectralBatch(
         pd.DataFrame({"sample_id": [f"k{i}" for i in range(KNOWN)]}),
@@ -150,13 +152,13 @@ def measure_copies() -> list[Figure]:
     batch = SpectralBatch(
         pd.DataFrame({"sample_id": [f"n{i}" for i in range(SCANS)]}), spectra, LANDED, "absorbance"
     )
-    landed_before(batch.take([0]), np.array([0]), KnownSpectra.of(library.take([0])), 1)
+    landed_before(batch.take([0]), np.array([0]), KnownSpectra.of(library.take([0])), 1, near)
     whole, search = [], []
     for _ in range(_REPEATS):
         start = time.perf_counter()
         known = KnownSpectra.of(library)
         indexed = time.perf_counter()
-        found = landed_before(batch, np.arange(SCANS), known, SCANS)
+        found = landed_before(batch, np.arange(SCANS), known, SCANS, near)
         whole.append(time.perf_counter() - start)
         search.append(time.perf_counter() - indexed)
     told = [i for i, text in enumerate(found) if text is not None]

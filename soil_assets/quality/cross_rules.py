@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from soil_assets.config import QualityPolicy
 from soil_assets.quality.expectations import Expectation, Severity
 from soil_assets.spectra.catalogue import Catalogue
 
@@ -89,11 +90,12 @@ def cross_columns(samples: pd.DataFrame, catalogue: Catalogue) -> pd.DataFrame:
     return pd.DataFrame(out, index=pd.RangeIndex(len(samples)))
 
 
-def cross_rules() -> list[Expectation]:
+def cross_rules(policy: QualityPolicy) -> list[Expectation]:
     """Return the expectations about :func:`cross_columns`; those a batch does not allow are not applied."""
+    told, held = policy.texture_sum_off
     return [
-        *(_texture_sum(suffix, "critical", 10.0) for suffix in TEXTURE_SYSTEMS),
-        *(_texture_sum(suffix, "warning", 2.0) for suffix in TEXTURE_SYSTEMS),
+        *(_texture_sum(suffix, "critical", held) for suffix in TEXTURE_SYSTEMS),
+        *(_texture_sum(suffix, "warning", told) for suffix in TEXTURE_SYSTEMS),
         *(
             _rule("ph_salt", "warning", f"{salt}_below_water", salt, -0.5, 2.0,
                   "pH in salt solution at most 0.5 above and 2 below pH in water",

@@ -33,8 +33,6 @@ from soil_assets.spectra.harmonise import to_quantity
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
 
-#: RMS of SNV absorbance below which two scans are one.
-NEAR_DISTANCE = 1e-3
 #: Cosines of the projection: soil spectra are smooth, 16 of them hold nearly all of a distance.
 _COSINES = 16
 _BLOCK_ROWS = 2048
@@ -113,7 +111,7 @@ def fingerprints(spectra: SpectraMatrix) -> list[bytes | None]:
     ]
 
 
-def copies_within(batch: SpectralBatch, harmonised: SpectralBatch, rows: Rows) -> pd.DataFrame:
+def copies_within(batch: SpectralBatch, harmonised: SpectralBatch, rows: Rows, near: float) -> pd.DataFrame:
     """Say for each scan of a batch which earlier scan of it it copies.
 
     Parameters
@@ -124,6 +122,8 @@ def copies_within(batch: SpectralBatch, harmonised: SpectralBatch, rows: Rows) -
         Scans on the model's axis; near copies are told here.
     rows : ndarray of int
         Rows of ``harmonised`` in ``batch``.
+    near : float
+        RMS of SNV absorbance up to which two scans are one (the policy's ``near_copy_distance``).
 
     Returns
     -------
@@ -137,7 +137,7 @@ def copies_within(batch: SpectralBatch, harmonised: SpectralBatch, rows: Rows) -
         if key is not None and first.setdefault(key, row) != row:
             earlier[row] = (first[key], 0.0)
     fresh = np.array([i for i, row in enumerate(rows) if int(row) not in earlier], dtype=np.intp)
-    for i, j, distance in _near_pairs(harmonised.take(fresh)):
+    for i, j, distance in _near_pairs(harmonised.take(fresh), near):
         earlier[int(rows[fresh[i]])] = (int(rows[fresh[j]]), distance)
     ids = batch.samples["sample_id"]
     texts: dict[str, list[str | None]] = {"copy_of": [None] * len(batch), "copied_as": [None] * len(batch)}
@@ -148,8 +148,12 @@ def copies_within(batch: SpectralBatch, harmonised: SpectralBatch, rows: Rows) -
     return pd.DataFrame({name: pd.array(column, dtype=object) for name, column in texts.items()})
 
 
-def landed_before(harmonised: SpectralBatch, rows: Rows, known: KnownSpectra, count: int) -> list[str | None]:
+def landed_before(
+    harmonised: SpectralBatch, rows: Rows, known: KnownSpectra, count: int, near: float
+) -> list[str | None]:
     """Say for each of ``count`` landed scans which known scan it copies, exactly or nearly; None for none.
+
+    Two scans are one up to an RMS of SNV absorbance of ``near`` (the policy's ``near_copy_distance``).
 
     Raises
     ------
@@ -169,7 +173,7 @@ def landed_before(harmonised: SpectralBatch, rows: Rows, known: KnownSpectra, co
     from scipy.spatial import cKDTree
 
     tree = cKDTree(known.signatures.astype(np.float64), balanced_tree=False, compact_nodes=False)
-    balls = tree.query_ball_point(signatures(harmonised).astype(np.float64), NEAR_DISTANCE + _ROUNDING)
+    balls = tree.query_ball_point(signatures(harmonised).astype(np.float64), near + _ROUNDING)
     mine = np.repeat(np.arange(len(balls)), [len(b) for b in balls])
     theirs = np.array([j for ball in balls for j in ball], dtype=np.intp)
     if not theirs.size:
@@ -177,7 +181,7 @@ def landed_before(harmonised: SpectralBatch, rows: Rows, known: KnownSpectra, co
     candidates, inverse = np.unique(theirs, return_inverse=True)
     distance = _distances(_absorbance(harmonised), mine, known.spectra, candidates, inverse)
     for k in np.argsort(-distance, kind="stable"):  # the nearest is written last
-        if distance[k] <= NEAR_DISTANCE:
+        if distance[k] <= near:
             out[int(rows[mine[k]])] = _says(float(distance[k]), place(known.samples, int(theirs[k])))
     return out
 
@@ -195,7 +199,7 @@ _PLACES: Sequence[tuple[str, str]] = (
 )  # fmt: skip
 
 
-def _near_pairs(harmonised: SpectralBatch) -> list[tuple[int, int, float]]:
+def _near_pairs(harmonised: SpectralBatch, near: float) -> list[tuple[int, int, float]]:
     """Return (scan, earlier scan, distance) for every scan that nearly copies an earlier one."""
     count = len(harmonised)
     if count < 2:
@@ -211,7 +215,7 @@ def _near_pairs(harmonised: SpectralBatch) -> list[tuple[int, int, float]]:
     # So a batch of ten thousand near copies costs as many comparisons as scans, not as pairs.
     while pending.size:
         k = min(neighbours, count)
-        _, nearest = tree.query(points[pending], k=k, distance_upper_bound=NEAR_DISTANCE + _ROUNDING)
+        _, nearest = tree.query(points[pending], k=k, distance_upper_bound=near + _ROUNDING)
         earlier = (nearest < count) & (nearest < pending[:, None])
         hit, slot = np.nonzero(earlier)
         mine, theirs = pending[hit], nearest[hit, slot]
@@ -219,7 +223,7 @@ def _near_pairs(harmonised: SpectralBatch) -> list[tuple[int, int, float]]:
         distance = _distances(_absorbance(harmonised), mine, _absorbance(harmonised), candidates, inverse)
         best: dict[int, tuple[int, float]] = {}
         for i, j, d in zip(mine, theirs, distance, strict=True):
-            if d <= NEAR_DISTANCE and d < best.get(int(i), (0, np.inf))[1]:
+            if d <= near and d < best.get(int(i), (0, np.inf))[1]:
                 best[int(i)] = (int(j), float(d))
         found += [(i, j, d) for i, (j, d) in best.items()]
         full = (nearest < count).all(axis=1) & (k < count)

@@ -13,9 +13,7 @@ import pandas as pd
 from soil_assets.quality.spectrum_rules import PERCENT_MEDIAN
 from soil_assets.spectra.axis import Axis
 from soil_assets.spectra.batch import Quantity, SpectralBatch
-
-#: Reflectance at or below this has no usable logarithm (``spectra.harmonise`` takes it as this).
-REFLECTANCE_FLOOR = 1e-4
+from soil_assets.spectra.harmonise import REFLECTANCE_FLOOR
 
 Floats = npt.NDArray[np.float64]
 

@@ -143,7 +143,7 @@ def assess(
     catalogue : Catalogue
         Names, units and limits of properties.
     policy : QualityPolicy
-        When the batch as a whole is refused.
+        When the batch as a whole is refused, and the limits of quality figures.
     evaluate : callable
         Evaluates expectations over tables (``adapters.great_expectations.evaluate``, or
         ``quality.expectations.evaluate`` without Great Expectations).
@@ -170,24 +170,25 @@ def assess(
     harmonised = place_on(batch, ready, axis, quantity)
     features, note = feature_figures(harmonised, ready, len(batch), reference_figures)
     notes += [note] if note and len(batch) else []
-    replicates, summary = replicate_figures(harmonised, ready, len(batch))
+    replicates, summary = replicate_figures(harmonised, ready, len(batch), policy.replicate_ratio)
     notes += [summary.describe() or "replicates: no sample has two usable scans"] if len(batch) else []
-    copies = copies_within(batch, harmonised, ready)
+    copies = copies_within(batch, harmonised, ready, policy.near_copy_distance)
     if known is None:
         notes.append("duplicates: no earlier batches to compare with")
     else:
         index = known if isinstance(known, KnownSpectra) else KnownSpectra.of(known)
-        copies["landed_before"] = pd.array(landed_before(harmonised, ready, index, len(batch)), dtype=object)
+        earlier = landed_before(harmonised, ready, index, len(batch), policy.near_copy_distance)
+        copies["landed_before"] = pd.array(earlier, dtype=object)
         notes.append(f"duplicates: compared with {len(index)} scans of earlier batches")
     figures = pd.concat([figures, features, replicates, copies], axis=1)
     tables = {"samples": _judged_samples(samples, zero_texture, catalogue), "figures": figures}
     rules = [
         *sample_rules(),
         *property_rules(catalogue),
-        *cross_rules(),
-        *spectrum_rules(axis, batch.quantity),
+        *cross_rules(policy),
+        *spectrum_rules(axis, batch.quantity, policy),
         *duplicate_rules(),
-        *replicate_rules(),
+        *replicate_rules(policy),
     ]
     failures = evaluate(tables, rules)
     about_batch = batch_findings(batch, axis, catalogue)

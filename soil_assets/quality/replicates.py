@@ -20,8 +20,6 @@ Floats = npt.NDArray[np.float64]
 
 #: A batch with fewer replicated samples than this does not tell how far its replicates usually lie apart.
 MIN_REPLICATED = 5
-#: A scan this many times as far from its siblings as is usual in the batch is far.
-FAR_RATIO = 5.0
 #: Values of one sample that differ by more than this share of their mean contradict each other.
 _CONFLICT = 0.5
 
@@ -61,9 +59,11 @@ class ReplicateSummary:
 
 
 def replicate_figures(
-    harmonised: SpectralBatch, rows: npt.NDArray[np.intp], count: int
+    harmonised: SpectralBatch, rows: npt.NDArray[np.intp], count: int, far_ratio: float
 ) -> tuple[pd.DataFrame, ReplicateSummary]:
     """Measure how far each scan lies from the other scans of its sample.
+
+    A scan ``far_ratio`` times as far from its siblings as is usual in the batch is also compared with other soils.
 
     The distance of scan i from the mean of its m - 1 siblings is scaled by sqrt((m - 1) / m), so that two and
     six replicates of the same spread give the same figure.
@@ -109,7 +109,7 @@ def replicate_figures(
     if replicated >= MIN_REPLICATED and within > 0:
         columns["replicate_ratio"][place] = distance / within
         if between > 0:
-            far = distance > FAR_RATIO * within
+            far = distance > far_ratio * within
             columns["replicate_vs_soils"][place] = np.where(far, distance / between, np.nan)
     summary = ReplicateSummary(int((sizes > 0).sum()), replicated, per_sample, within, between)
     return pd.DataFrame(columns), summary

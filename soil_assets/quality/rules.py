@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import math
 
+from soil_assets.config import QualityPolicy
 from soil_assets.quality.expectations import Expectation
-from soil_assets.quality.replicates import FAR_RATIO
 from soil_assets.spectra.catalogue import Catalogue, Property
 from soil_assets.spectra.lab import UNREAD
 
@@ -84,8 +84,9 @@ def duplicate_rules() -> list[Expectation]:
     ]  # fmt: skip
 
 
-def replicate_rules() -> list[Expectation]:
+def replicate_rules(policy: QualityPolicy) -> list[Expectation]:
     """Return the rules about several scans, and several results, of one sample."""
+    far = policy.replicate_ratio
     return [
         Expectation(
             "foreign_replicate", "replicates", "critical", "figures", "replicate_vs_soils", "between",
@@ -97,8 +98,8 @@ def replicate_rules() -> list[Expectation]:
         ),
         Expectation(
             "replicate_spread", "replicates", "warning", "figures", "replicate_ratio", "between",
-            high=FAR_RATIO,
-            expected=f"a scan up to {FAR_RATIO:g} times as far from its sample's others as is usual",
+            high=far,
+            expected=f"a scan up to {far:g} times as far from its sample's others as is usual",
             found="{replicate_ratio:.1f} times as far as is usual", subject=_SPECTRUM,
             masked_by=("foreign_replicate",),
             mend="look at the sample's scans; measure the sample again",

@@ -1,22 +1,17 @@
 """The rules about spectra: expectations on quality figures, with the words a person reads.
 
-Belongs here: limits on intensities, coverage, noise, bands, shift. Does not belong here: how figures are
+Belongs here: what is expected of intensities, coverage, noise, bands, shift; limits that a person may set come from
+the policy. Does not belong here: how figures are
 computed (``quality.figures``, ``quality.features``) and rules about the samples table (``quality.rules``).
 """
 
 from __future__ import annotations
 
+from soil_assets.config import QualityPolicy
 from soil_assets.quality.expectations import Expectation, Severity
 from soil_assets.spectra.axis import Axis
 from soil_assets.spectra.batch import Quantity
 
-#: Intensities that are possible (critical) and usual (warning), as fraction: dark soils lie near 0, a rough
-#: reference panel or strong specular reflection lifts reflectance above 1; absorbance of soil lies between 0
-#: and 3.
-INTENSITY_LIMITS: dict[Quantity, tuple[tuple[float, float], tuple[float, float]]] = {
-    "reflectance": ((-0.1, 2.0), (-0.02, 1.2)),
-    "absorbance": ((-1.0, 5.0), (-0.1, 3.5)),
-}
 #: Landed bands may be this many times as far apart as the model's; beyond, a spline invents what lies
 #: between.
 MAX_STEP_RATIO = 8.0
@@ -36,9 +31,9 @@ _REMEASURE = "measure the sample again, or leave the scan out"
 _EXPLAINS = ("scale", "scale_too_small", "quantity", "flat")
 
 
-def spectrum_rules(axis: Axis, quantity: Quantity) -> list[Expectation]:
+def spectrum_rules(axis: Axis, quantity: Quantity, policy: QualityPolicy) -> list[Expectation]:
     """Return the rules about quality figures, for scans of ``quantity`` as landed and a model on ``axis``."""
-    return [*_units(quantity), *_whole(axis), *_intensities(quantity), *_bands(axis)]
+    return [*_units(quantity), *_whole(axis, policy), *_intensities(quantity, policy), *_bands(axis, policy)]
 
 
 def _units(quantity: Quantity) -> list[Expectation]:
@@ -79,7 +74,8 @@ def _units(quantity: Quantity) -> list[Expectation]:
     ]  # fmt: skip
 
 
-def _whole(axis: Axis) -> list[Expectation]:
+def _whole(axis: Axis, policy: QualityPolicy) -> list[Expectation]:
+    told, held = policy.clipped_share
     return [
         _rule("missing_bands", "critical", "missing_bands", 0, 0, "a number at every band",
               "{missing_bands} of {bands} bands hold no number", "export the scan again; " + _REMEASURE),
@@ -97,21 +93,25 @@ def _whole(axis: Axis) -> list[Expectation]:
         _rule("flat", "critical", "contrast", 0.02, None,
         "a spectrum that varies by at least 2 % of its median",
               "varies by {contrast:.2%} of its median", _REMEASURE),
-        _rule("clipped", "critical", "clipped_share", None, 0.10,
-              "no plateau at the highest or lowest value over more than 10 % of the bands",
+        _rule("clipped", "critical", "clipped_share", None, held,
+              f"no plateau at the highest or lowest value over more than {held:.0%} of the bands",
               "{clipped_share:.0%} of the bands sit at one extreme value",
               "lower the detector's gain or the integration time and measure again", ("flat",)),
-        _rule("partly_clipped", "warning", "clipped_share", None, 0.02,
-              "no plateau at the highest or lowest value over more than 2 % of the bands",
+        _rule("partly_clipped", "warning", "clipped_share", None, told,
+              f"no plateau at the highest or lowest value over more than {told:.0%} of the bands",
               "{clipped_share:.1%} of the bands sit at one extreme value",
               "look at the scan; lower the detector's gain if it is clipped", ("flat", "clipped")),
     ]  # fmt: skip
 
 
-def _intensities(quantity: Quantity) -> list[Expectation]:
+def _intensities(quantity: Quantity, policy: QualityPolicy) -> list[Expectation]:
+    if quantity == "reflectance":
+        limits = (policy.reflectance_possible, policy.reflectance_usual)
+    else:
+        limits = (policy.absorbance_possible, policy.absorbance_usual)
     rules = []
     severities: tuple[Severity, ...] = ("critical", "warning")
-    for severity, (low, high) in zip(severities, INTENSITY_LIMITS[quantity], strict=True):
+    for severity, (low, high) in zip(severities, limits, strict=True):
         rule = "intensity_impossible" if severity == "critical" else "intensity_unusual"
         masks = _EXPLAINS if severity == "critical" else (*_EXPLAINS, "intensity_impossible")
         rules += [
@@ -131,29 +131,31 @@ def _intensities(quantity: Quantity) -> list[Expectation]:
     return [*rules, dark if quantity == "reflectance" else negative]
 
 
-def _bands(axis: Axis) -> list[Expectation]:
-    noise = "noise up to {} times the reference's median"
-    near, far = 0.75 * axis.step, 3.0 * axis.step
+def _bands(axis: Axis, policy: QualityPolicy) -> list[Expectation]:
+    (noise_told, noise_held), (step_told, step_held) = policy.noise_ratio, policy.join_step
+    noise = "noise up to {:g} times the reference's median"
+    near, far = (steps * axis.step for steps in policy.shift_steps)
     lie = f"bands lie {{wavelength_shift:+.1f}} {axis.unit} from the reference's"
     times = "noise {noise_ratio:.1f} times the reference's median"
     return [
-        _rule("noisy", "critical", "noise_ratio", None, 20, noise.format(20), times, _REMEASURE, _EXPLAINS),
-        _rule("noise_raised", "warning", "noise_ratio", None, 5, noise.format(5), times,
+        _rule("noisy", "critical", "noise_ratio", None, noise_held, noise.format(noise_held), times,
+              _REMEASURE, _EXPLAINS),
+        _rule("noise_raised", "warning", "noise_ratio", None, noise_told, noise.format(noise_told), times,
               "look at the scan; more co-added scans lower its noise", (*_EXPLAINS, "noisy")),
-        _rule("join_step", "critical", "join_step", None, 0.2,
-              "detectors that meet within 20 % of the signal",
+        _rule("join_step", "critical", "join_step", None, step_held,
+              f"detectors that meet within {step_held:.0%} of the signal",
               "a step of {join_step:.1%} between two detectors",
               "warm the instrument up, optimise it and measure again", _EXPLAINS),
-        _rule("join_step_seen", "warning", "join_step", None, 0.02,
-              "detectors that meet within 2 % of the signal",
+        _rule("join_step_seen", "warning", "join_step", None, step_told,
+              f"detectors that meet within {step_told:.0%} of the signal",
               "a step of {join_step:.1%} between two detectors", "apply the instrument's splice correction",
               (*_EXPLAINS, "join_step")),
-        _rule("wet", "warning", "water_excess", None, 10,
-              "a water band within 10 spreads of the reference's median",
+        _rule("wet", "warning", "water_excess", None, policy.water_spreads,
+              f"a water band within {policy.water_spreads:g} spreads of the reference's median",
               "water band {water_excess:.0f} spreads above the reference's median",
               "dry the sample and measure again", _EXPLAINS),
-        _rule("carbon_dioxide", "warning", "co2_height", -0.15, 0.15,
-              "no more than 0.15 of CO2 absorbance near 2350 cm-1", "CO2 band of {co2_height:+.2f}",
+        _rule("carbon_dioxide", "warning", "co2_height", -policy.co2_height, policy.co2_height,
+              f"no more than {policy.co2_height:g} of CO2 absorbance near 2350 cm-1", "CO2 band of {co2_height:+.2f}",
               "purge the instrument, take the background again", _EXPLAINS),
         _rule("shifted", "critical", "wavelength_shift", -far, far, f"bands within {far:g} {axis.unit}", lie,
               "calibrate the instrument's wavelength axis and measure again", _EXPLAINS),

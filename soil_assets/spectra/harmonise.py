@@ -15,7 +15,7 @@ from soil_assets.spectra.axis import Axis
 from soil_assets.spectra.batch import Quantity, SpectralBatch
 
 #: Reflectance at or below this has no usable logarithm; a detector never reads 0.01 % honestly.
-_REFLECTANCE_FLOOR = 1e-4
+REFLECTANCE_FLOOR = 1e-4
 
 
 def to_fraction(batch: SpectralBatch) -> SpectralBatch:
@@ -31,7 +31,7 @@ def to_quantity(batch: SpectralBatch, quantity: Quantity) -> SpectralBatch:
     if batch.quantity == quantity:
         return batch
     if quantity == "absorbance":
-        spectra = -np.log10(np.maximum(batch.spectra, np.float32(_REFLECTANCE_FLOOR)))
+        spectra = -np.log10(np.maximum(batch.spectra, np.float32(REFLECTANCE_FLOOR)))
     else:
         spectra = np.power(np.float32(10), -batch.spectra)
     return replace(batch, spectra=spectra, quantity=quantity)

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from soil_assets.config import QualityPolicy
 from soil_assets.quality.cross_rules import blank_zero_texture, cross_columns, cross_rules
 from soil_assets.quality.expectations import evaluate
 from soil_assets.quality.unit_suspicion import suspect_units
@@ -21,7 +22,7 @@ def told(**properties):
     samples, zero = blank_zero_texture(samples)
     table = pd.concat([samples, cross_columns(samples, CATALOGUE)], axis=1)
     table["zero_texture"] = pd.array(["zero" if z else None for z in zero], dtype=object)
-    rules = cross_rules()
+    rules = cross_rules(QualityPolicy())
     failures = evaluate({"samples": table, "figures": table}, rules)
     return {rules[i].rule for i in failures["expectation"]}
 

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from soil_assets.config import QualityPolicy
 from soil_assets.errors import BadInput
 from soil_assets.quality.duplicates import (
-    NEAR_DISTANCE,
     KnownSpectra,
     copies_within,
     landed_before,
@@ -16,6 +16,8 @@ from soil_assets.quality.replicates import snv
 from soil_assets.spectra.axis import Axis
 from soil_assets.spectra.harmonise import harmonise
 from soil_assets_tests.quality.batches import AXIS, judge, real
+
+NEAR = QualityPolicy().near_copy_distance
 
 
 def harmonised(name="NRW.115"):
@@ -44,14 +46,14 @@ def test_no_two_different_real_scans_are_called_copies(name):
     batch = real(name)
     low, high = np.ceil(batch.axis.low) + 1, np.floor(batch.axis.high) - 1
     axis = Axis.regular(low, high, 2 if batch.axis.unit == "nm" else 4, batch.axis.unit)
-    found = copies_within(batch, harmonise(batch, axis, "absorbance"), np.arange(len(batch)))
+    found = copies_within(batch, harmonise(batch, axis, "absorbance"), np.arange(len(batch)), NEAR)
     assert found["copy_of"].notna().sum() == 0
 
 
 def test_the_published_duplicate_of_sc93_is_found():
     batch = real("SC.93")
     axis = Axis.regular(360, 2490, 2, "nm")
-    found = copies_within(batch, harmonise(batch, axis, "absorbance"), np.arange(len(batch)))
+    found = copies_within(batch, harmonise(batch, axis, "absorbance"), np.arange(len(batch)), NEAR)
     assert list(np.flatnonzero(found["copy_of"].notna())) == [80]
     assert "SC.93-080" in found["copy_of"][80]
     assert "SC.93-081" in found["copied_as"][79]
@@ -81,7 +83,7 @@ def test_a_scan_exported_again_in_another_form_is_found(kind):
     axis = Axis.regular(3790, 556, 4, "cm-1")
     earlier = KnownSpectra.of(harmonise(real("NRW.62"), axis, "absorbance"))
     again = harmonise(changed(kind).take([3, 40]), axis, "absorbance")
-    found = landed_before(again, np.array([0, 1]), earlier, 2)
+    found = landed_before(again, np.array([0, 1]), earlier, 2, NEAR)
     assert "NRW.62-004" in found[0]
     assert "NRW.62-041" in found[1]
 
@@ -91,16 +93,16 @@ def test_what_brute_force_finds_is_found():
     rng = np.random.default_rng(5)
     spectra = np.concatenate([batch.spectra, batch.spectra[:40]])
     scale = snv(batch.spectra[:40]).std() * batch.spectra[:40].std(axis=1, keepdims=True)
-    size = rng.uniform(0.2, 2.0, (40, 1)) * NEAR_DISTANCE  # half of them beyond the limit
+    size = rng.uniform(0.2, 2.0, (40, 1)) * NEAR  # half of them beyond the limit
     spectra[-40:] += (size * scale * rng.normal(size=(40, batch.spectra.shape[1]))).astype(np.float32)
     samples = pd.concat([batch.samples, batch.samples[:40].assign(sample_id=[f"n{i}" for i in range(40)])])
     both = replace(batch, spectra=spectra, samples=samples.reset_index(drop=True))
     true = distances(both.spectra)
-    near = {int(i) for i, j in zip(*np.nonzero(true <= NEAR_DISTANCE), strict=True) if j < i}
+    near = {int(i) for i, j in zip(*np.nonzero(true <= NEAR), strict=True) if j < i}
     assert 5 < len(near) < 35
-    found = copies_within(both, both, np.arange(len(both)))
+    found = copies_within(both, both, np.arange(len(both)), NEAR)
     assert set(np.flatnonzero(found["copy_of"].notna())) == near
-    known = landed_before(both.take(np.arange(115, 155)), np.arange(40), KnownSpectra.of(batch), 40)
+    known = landed_before(both.take(np.arange(115, 155)), np.arange(40), KnownSpectra.of(batch), 40, NEAR)
     assert {i + 115 for i, text in enumerate(known) if text} == near
 
 
@@ -110,7 +112,7 @@ def test_thousands_of_near_copies_cost_no_comparison_of_all_pairs():
     noise = rng.normal(scale=1e-6, size=one.spectra.shape).astype(np.float32)
     samples = one.samples.assign(sample_id=[f"s{i}" for i in range(3000)])
     batch = replace(one, spectra=one.spectra + noise, samples=samples)
-    found = copies_within(batch, batch, np.arange(3000))
+    found = copies_within(batch, batch, np.arange(3000), NEAR)
     assert found["copy_of"].notna().sum() == 2999
     assert found["copy_of"][0] is None
 
@@ -141,7 +143,7 @@ def test_spectra_are_fetched_for_candidates_only():
         return batch.spectra[rows]
 
     known = KnownSpectra(batch.axis, signatures(batch), batch.samples, fetch)
-    landed_before(harmonised("NRW.115"), np.arange(115), known, 115)
+    landed_before(harmonised("NRW.115"), np.arange(115), known, 115, NEAR)
     assert asked == []
-    landed_before(batch.take([7]), np.array([0]), known, 1)
+    landed_before(batch.take([7]), np.array([0]), known, 1, NEAR)
     assert asked == [7]

@@ -8,7 +8,7 @@ from soil_assets.config import QualityPolicy
 from soil_assets.quality.expectations import CHECKS
 from soil_assets.spectra.axis import Axis
 from soil_assets.spectra.batch import SpectralBatch
-from soil_assets.spectra.harmonise import harmonise
+from soil_assets.spectra.harmonise import harmonise, to_quantity
 from soil_assets_tests.quality.batches import AXIS, damaged, judge, real
 
 
@@ -204,3 +204,54 @@ def test_findings_carry_file_and_row_of_the_source():
     assert set(result.findings["source_file"]) == {"scans.csv"}
     assert list(result.quarantine["source_row"]) == [8, 10, 12, 14, 16]
     assert pd.notna(result.findings["column"]).all()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"clipped_share": (0.0001, 0.0002)}, {"noise_ratio": (0.1, 0.2)}, {"shift_steps": (1e-6, 1e-5)},
+        {"water_spreads": 0.01}, {"co2_height": 1e-6}, {"replicate_ratio": 0.1}, {"texture_sum_off": (1e-3, 0.01)},
+        {"near_copy_distance": 1e-9}, {"reflectance_usual": (0.0, 0.1)}, {"reflectance_possible": (0.0, 0.1)},
+        {"join_step": (1e-6, 1e-5)}, {"absorbance_usual": (0.0, 0.1)}, {"absorbance_possible": (0.0, 0.1)},
+        {"max_quarantined_share": 0.0}, {"min_accepted": 100},
+    ],
+    ids=lambda changed: next(iter(changed)),
+)  # fmt: skip
+def test_every_key_of_the_policy_changes_what_the_gate_says(changed):
+    if "join_step" in changed:
+        batch, axis = real("CV.98").take(np.arange(20)), Axis.regular(352, 2498, 2, "nm")
+    else:
+        batch, axis = damaged().take(np.arange(15)), AXIS
+        rounded = replace(
+            batch, spectra=np.round(batch.spectra, 4), samples=batch.samples.assign(sample_id="r")
+        )
+        twice = np.concatenate([batch.spectra, rounded.spectra[12:13], batch.spectra[11:15]])
+        samples = pd.concat([batch.samples, rounded.samples[12:13], batch.samples[11:15]], ignore_index=True)
+        noise = np.random.default_rng(0).normal(scale=2e-3, size=twice[-4:].shape)
+        twice[-4:] += noise.astype(np.float32)
+        twice[0, :20] = twice[0].max()
+        samples = samples.assign(silt=40.0, sand=60.005 - samples["clay"])
+        batch = replace(batch, spectra=twice, samples=samples)
+        if any("absorbance" in key for key in changed):
+            batch = to_quantity(batch, "absorbance")
+        if "replicate_ratio" in changed:
+            batch = batch.take([*range(10, 15), *range(16, 20), 10])
+            batch = batch.with_samples(batch.samples.assign(sample_id=[*"abcdebcdea"]))
+    usual = judge(batch, axis=axis)
+    other = judge(batch, axis=axis, policy=QualityPolicy(**changed))
+    said = [(r.findings["rule"].tolist(), r.findings["row"].tolist(), r.refused) for r in (usual, other)]
+    assert said[0] != said[1]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"noise_ratio": (5, 2)},
+        {"noise_ratio": (0, 2)},
+        {"reflectance_usual": (1, 1)},
+        {"near_copy_distance": 0.1},
+    ],
+)
+def test_limits_that_make_no_sense_are_refused(wrong):
+    with pytest.raises(ValueError, match="validation error"):
+        QualityPolicy(**wrong)

@@ -25,7 +25,7 @@ def replicated(times=3, samples=20, noise=0.003):
 
 def test_replicates_are_counted_and_their_spread_is_measured():
     batch = harmonise(replicated(), AXIS, "absorbance")
-    figures, summary = replicate_figures(batch, np.arange(60), 60)
+    figures, summary = replicate_figures(batch, np.arange(60), 60, 5.0)
     assert (summary.samples, summary.replicated, summary.scans_per_sample) == (20, 20, {3: 20})
     scale = batch.spectra.std(axis=1)
     np.testing.assert_allclose(figures["replicate_distance"], 0.003 / scale, rtol=0.15)
@@ -36,7 +36,7 @@ def test_replicates_are_counted_and_their_spread_is_measured():
 @pytest.mark.parametrize("times", [2, 3, 6])
 def test_the_distance_does_not_depend_on_how_many_replicates_there_are(times):
     batch = harmonise(replicated(times), AXIS, "absorbance")
-    _, summary = replicate_figures(batch, np.arange(len(batch)), len(batch))
+    _, summary = replicate_figures(batch, np.arange(len(batch)), len(batch), 5.0)
     assert summary.within == pytest.approx(0.003 / np.median(batch.spectra.std(axis=1)), rel=0.1)
 
 
