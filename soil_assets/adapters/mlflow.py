@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,21 +90,9 @@ class Registry:
         """Return an ``MlflowClient``, with the experiment made in the place for artifacts."""
         with quiet():
             import mlflow
-            from mlflow import MlflowClient
 
-            if self.tracking_uri.startswith("sqlite:///"):
-                Path(self.tracking_uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
             mlflow.set_tracking_uri(self.tracking_uri)
-            client = MlflowClient(self.tracking_uri)
-            if client.get_experiment_by_name(self.experiment) is None:
-                local = self.tracking_uri.startswith("sqlite:///")
-                place = (
-                    Path(self.artifacts).absolute().as_uri()
-                    if local and "://" not in self.artifacts
-                    else None
-                )
-                client.create_experiment(self.experiment, artifact_location=place)
-            return client
+            return _client(self.tracking_uri, self.experiment, self.artifacts)
 
     def names(self) -> list[str]:
         """Return the names of the registered models."""
@@ -207,6 +196,20 @@ class Registry:
             return self.version_at(name, alias)
         name, _, number = rest.partition("/")
         return next((v for v in self.versions(name) if str(v.version) == number), None)
+
+
+@cache
+def _client(tracking_uri: str, experiment: str, artifacts: str) -> Any:
+    from mlflow import MlflowClient
+
+    local = tracking_uri.startswith("sqlite:///")
+    if local:
+        Path(tracking_uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    client = MlflowClient(tracking_uri)
+    if client.get_experiment_by_name(experiment) is None:
+        place = Path(artifacts).absolute().as_uri() if local and "://" not in artifacts else None
+        client.create_experiment(experiment, artifact_location=place)
+    return client
 
 
 @dataclass(frozen=True)
