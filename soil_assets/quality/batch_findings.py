@@ -22,8 +22,17 @@ from soil_assets.spectra.lab_values import unconvertible
 _GAP_STEPS = 4.0
 
 
-def batch_findings(batch: SpectralBatch, axis: Axis, catalogue: Catalogue) -> list[BatchFinding]:
-    """Return warnings about a landed batch, for a model on ``axis``."""
+#: Results under one id that differ by more than this share of their mean are not of one sample.
+_REUSED = 0.5
+
+
+def batch_findings(
+    batch: SpectralBatch, axis: Axis, catalogue: Catalogue, earlier: pd.DataFrame | None = None
+) -> list[BatchFinding]:
+    """Return warnings about a landed batch, for a model on ``axis``.
+
+    ``earlier`` is the samples table of other batches: an id that had other results there is doubted.
+    """
     if not len(batch):
         return []
     found = [
@@ -42,7 +51,41 @@ def batch_findings(batch: SpectralBatch, axis: Axis, catalogue: Catalogue) -> li
         for e in unconvertible(batch.samples, catalogue)
     ]
     spectra = [*_axis_unit(batch.axis, axis), *_gap(batch.axis, axis)]
-    return [*_spellings(batch.samples), *spectra, *refused, *found]
+    reused = [] if earlier is None else _reused_ids(batch.samples, earlier, catalogue)
+    return [*_spellings(batch.samples), *spectra, *refused, *found, *reused]
+
+
+def _reused_ids(samples: pd.DataFrame, earlier: pd.DataFrame, catalogue: Catalogue) -> list[BatchFinding]:
+    """Doubt ids that came before with other results: labs that count from 1 again use an id twice."""
+    names = [str(c) for c in samples.columns if str(c) in catalogue and c in earlier.columns]
+    if not names or not len(earlier):
+        return []
+    before, now = (_means_by_id(table, names) for table in (earlier, samples))
+    both = now.index.intersection(before.index)
+    old, new = before.loc[both].to_numpy(), now.loc[both].to_numpy()
+    with np.errstate(invalid="ignore", divide="ignore"):
+        apart = np.nan_to_num(np.abs(new - old) / ((np.abs(new) + np.abs(old)) / 2)) > _REUSED
+    rows = np.flatnonzero(apart.any(axis=1))
+    if not rows.size:
+        return []
+    column = int(np.argmax(apart[rows[0]]))
+    example = f"{both[rows[0]]} had {names[column]} {old[rows[0], column]:g}, now {new[rows[0], column]:g}"
+    return [
+        BatchFinding(
+            "replicates",
+            "id_reused",
+            "sample_id",
+            f"{rows.size} of {len(both)} ids that came before have other results: {example}",
+            "one sample, one id, in all batches",
+            "give the samples ids that no earlier batch used, or correct the results",
+        )
+    ]
+
+
+def _means_by_id(table: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+    ids = table["sample_id"]
+    keys = ids.map(lambda text: normalise_id(str(text)), na_action="ignore")
+    return table.loc[ids.notna(), names].astype(np.float64).groupby(keys[ids.notna()]).mean()
 
 
 def _spellings(samples: pd.DataFrame) -> list[BatchFinding]:

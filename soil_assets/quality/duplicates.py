@@ -75,6 +75,38 @@ class KnownSpectra:
             lambda rows: to_quantity(batch.take(rows), "absorbance").spectra,
         )
 
+    @classmethod
+    def joined(cls, parts: Sequence[KnownSpectra]) -> KnownSpectra:
+        """Return the scans of several indexes as one; spectra stay where each index keeps them.
+
+        Raises
+        ------
+        BadInput
+            When there is no index, or they lie on different axes.
+        """
+        if not parts:
+            raise BadInput("no index of known scans to join")
+        for part in parts[1:]:
+            if part.axis != parts[0].axis:
+                raise BadInput(
+                    "indexes of known scans lie on different axes",
+                    found=part.axis.describe(),
+                    expected=parts[0].axis.describe(),
+                    mend="index the scans again on the model's axis",
+                )
+        ends = np.cumsum([len(p) for p in parts])
+
+        def fetch(rows: Rows) -> SpectraMatrix:
+            owner = np.searchsorted(ends, rows, side="right")
+            out = np.empty((len(rows), len(parts[0].axis)), dtype=np.float32)
+            for k in np.unique(owner):
+                mine = owner == k
+                out[mine] = parts[k].spectra(rows[mine] - (ends[k] - len(parts[k])))
+            return out
+
+        samples = pd.concat([p.samples for p in parts], ignore_index=True)
+        return cls(parts[0].axis, np.concatenate([p.signatures for p in parts]), samples, fetch)
+
     def without_batch(self, name: str) -> KnownSpectra:
         """Return the scans of all batches but one: a batch is never compared with its own older versions."""
         if "batch" not in self.samples.columns:

@@ -173,10 +173,10 @@ def assess(
     replicates, summary = replicate_figures(harmonised, ready, len(batch), policy.replicate_ratio)
     notes += [summary.describe() or "replicates: no sample has two usable scans"] if len(batch) else []
     copies = copies_within(batch, harmonised, ready, policy.near_copy_distance)
-    if known is None:
+    index = KnownSpectra.of(known) if isinstance(known, SpectralBatch) else known
+    if index is None:
         notes.append("duplicates: no earlier batches to compare with")
     else:
-        index = known if isinstance(known, KnownSpectra) else KnownSpectra.of(known)
         earlier = landed_before(harmonised, ready, index, len(batch), policy.near_copy_distance)
         copies["landed_before"] = pd.array(earlier, dtype=object)
         notes.append(f"duplicates: compared with {len(index)} scans of earlier batches")
@@ -191,7 +191,7 @@ def assess(
         *replicate_rules(policy),
     ]
     failures = evaluate(tables, rules)
-    about_batch = batch_findings(batch, axis, catalogue)
+    about_batch = batch_findings(batch, axis, catalogue, None if index is None else index.samples)
     findings = findings_table(failures, rules, tables, batch.samples, unreadable, about_batch)
     if releases:
         findings, count = apply_releases(findings, scan_keys(batch), releases)

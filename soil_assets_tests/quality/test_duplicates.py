@@ -128,6 +128,40 @@ def test_a_batch_is_not_compared_with_its_own_older_version():
     assert found.str.contains("batch old").all()
 
 
+def test_indexes_of_several_batches_are_searched_as_one():
+    parts = [KnownSpectra.of(harmonised(name)) for name in ("NRW.62", "NRW.42", "NRW.115")]
+    library = KnownSpectra.joined(parts)
+    assert len(library) == 62 + 42 + 115
+    mine = harmonised("NRW.42").take([3, 41])
+    found = landed_before(mine, np.array([0, 1]), library, 2, NEAR)
+    assert "NRW.42-004" in found[0]
+    assert "NRW.42-042" in found[1]
+    rows = np.array([200, 0, 61, 62, 104])
+    np.testing.assert_array_equal(
+        library.spectra(rows),
+        np.stack([parts[2].spectra(np.array([96]))[0], parts[0].spectra(np.array([0]))[0],
+                  parts[0].spectra(np.array([61]))[0], parts[1].spectra(np.array([0]))[0],
+                  parts[2].spectra(np.array([0]))[0]]),
+    )  # fmt: skip
+    with pytest.raises(BadInput, match="no index"):
+        KnownSpectra.joined([])
+
+
+def test_an_id_that_came_before_with_other_results_is_doubted():
+    earlier = judge(real("NRW.62")).accepted
+    samples = real("NRW.42").samples.assign(sample_id=real("NRW.62").sample_ids[:42])
+    samples.loc[:20, "clay"] = real("NRW.62").samples.loc[:20, "clay"] * 2
+    samples.loc[21:, ["clay", "soc", "ph"]] = real("NRW.62").samples.loc[21:41, ["clay", "soc", "ph"]]
+    samples.loc[:20, ["soc", "ph"]] = np.nan
+    result = judge(real("NRW.42").with_samples(samples), known=earlier)
+    finding = result.findings[result.findings["rule"] == "id_reused"].iloc[0]
+    assert finding["found"].startswith("21 of 42 ids")
+    assert not result.checks["replicates"].passed
+    assert result.counts["quarantined"] == 0
+    same = judge(real("NRW.42"), known=earlier)
+    assert "id_reused" not in set(same.findings["rule"])
+
+
 def test_a_library_on_another_axis_is_refused():
     known = KnownSpectra.of(harmonise(real("NRW.62"), Axis.regular(3700, 600, 4, "cm-1"), "absorbance"))
     with pytest.raises(BadInput, match="another axis"):
