@@ -138,6 +138,7 @@ CHANGES: Mapping[str, Planned] = {
     "stray light 1 %": Planned(stray_light(0.01), held=False),
     "property x2 (K2O for K and the like)": Planned(scaled(2.0), held=False, needs_property=True),
     "2 of 20 foreign": Planned(foreign(2), held=False, needs_foreign=True),
+    "5 of 20 foreign, the set that resembles most": Planned(foreign(5), held=False, needs_foreign=True),
 }
 
 

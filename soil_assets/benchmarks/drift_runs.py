@@ -16,10 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from soil_assets.benchmarks.drift_changes import CHANGES, along_nature, natural_direction
-from soil_assets.benchmarks.drift_sets import FOREIGN, on_common_axis, read
+from soil_assets.benchmarks.drift_sets import FOREIGN, RESEMBLING, on_common_axis, read
 from soil_assets.config import DriftPolicy
 from soil_assets.drift.compare import compare
 from soil_assets.drift.profile import fit_profile
+from soil_assets.modeling.applicability import fit_domain
 from soil_assets.spectra.batch import SpectralBatch
 
 SIZES = (10, 20, 50, 100, 300)
@@ -111,7 +112,10 @@ def in_control(name: str, n: int, splits: Iterable[int]) -> npt.NDArray[np.float
 def changed(
     name: str, change: str, n: int, splits: Iterable[int]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-    """Return p-values and 'failed' of changed batches: ``n`` changed soils against all others of the set."""
+    """Return p-values and 'failed' of changed batches: ``n`` changed soils against all others of the set.
+
+    At sizes other than 20 a change that names a number of foreign scans of 20 keeps that number.
+    """
     batch, properties = _set(name)
     other: SpectralBatch | None = None
     if change == NATURAL:
@@ -120,7 +124,8 @@ def changed(
         planned = CHANGES[change]
         made = planned.change
         if planned.needs_foreign:
-            batch, other = on_common_axis(batch, _set(FOREIGN[name])[0])
+            partner = RESEMBLING if "resembles" in change else FOREIGN
+            batch, other = on_common_axis(batch, _set(partner[name])[0])
     policy = DriftPolicy(permutations=PERMUTATIONS)
     p_values, failed = [], []
     for seed in splits:
@@ -134,23 +139,49 @@ def changed(
 
 
 def real_pair(
-    first: str, second: str, n: int, references: Iterable[int], draws: int
+    first: str, second: str, n: int, splits: Iterable[int]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-    """Return p-values and 'failed' of batches of ``second`` against 90 % of ``first``."""
+    """Return p-values and 'failed' of batches of ``second`` against a random 90 % of ``first``."""
     known, properties = _side(first)
     new, _ = _side(second)
     known, new = on_common_axis(known, new) if known.axis != new.axis else (known, new)
     policy = DriftPolicy(permutations=PERMUTATIONS)
     p_values, failed = [], []
-    for seed in references:
+    for seed in splits:
         rng = np.random.default_rng([seed, n, len(known), 11])
         part = rng.permutation(len(known))[: round(0.9 * len(known))]
         profile = fit_profile(known.take(np.sort(part)), properties=properties)
-        for _ in range(draws):
-            report = compare(profile, new.take(rng.choice(len(new), n, replace=False)), policy=policy)
-            p_values.append(math.nan if report.family_p is None else report.family_p)
-            failed.append(report.verdict == "fail")
+        report = compare(profile, new.take(rng.choice(len(new), n, replace=False)), policy=policy)
+        p_values.append(math.nan if report.family_p is None else report.family_p)
+        failed.append(report.verdict == "fail")
     return np.array(p_values), np.array(failed)
+
+
+def limit_exceedances(
+    name: str, least: int, splits: Iterable[int]
+) -> dict[tuple[str, float], npt.NDArray[np.float64]]:
+    """Return, for every measure and nominal rate, the share of held-out soils beyond the frozen limit, by
+    split.
+
+    The domain is fitted and its limits set on nine tenths of the set (at least ``least`` soils); the rest is
+    new.
+    """
+    batch, _ = _set(name)
+    found: dict[tuple[str, float], list[float]] = {}
+    for seed in splits:
+        order = np.random.default_rng([seed, len(batch), 13]).permutation(len(batch))
+        known = max(least, round(0.9 * len(batch)))
+        domain = fit_domain(batch.spectra[order[:known]], np.arange(known), seed=seed)
+        new = batch.spectra[order[known:]]
+        for rate in (0.01, 0.05):
+            for measure, (count, n) in domain.exceedances(new, rate).items():
+                found.setdefault((measure, rate), []).append(count / n)
+    return {key: np.array(shares) for key, shares in found.items()}
+
+
+def soils_in(name: str) -> int:
+    """Return how many soils a set has."""
+    return len(_set(name)[0])
 
 
 @lru_cache(maxsize=16)

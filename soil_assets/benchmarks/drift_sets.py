@@ -32,16 +32,19 @@ _FILES: dict[str, tuple[str, dict[str, str]]] = {
     "AfSIS": ("afsis_mir_113/afspec.parquet", {}),
 }
 _LIMESODA_PROPERTIES = ("soc", "som", "ph", "clay")
-#: The sets of the in-control table, and where foreign scans for each come from.
+#: The sets of the in-control table.
 IN_CONTROL = ("KSSL-500", "NIRsoil", "SSP.460", "SP.231", "H.138", "yamsys")
+#: Where foreign scans come from: the largest other set that covers at least half of the set's axis.
 FOREIGN = {
-    "KSSL-500": "AfSIS",
+    "KSSL-500": "H.138",
     "NIRsoil": "SSP.460",
-    "SSP.460": "SL.125",
-    "SP.231": "SC.93",
-    "H.138": "NRW.115",
-    "yamsys": "NRW.115",
+    "SSP.460": "NIRsoil",
+    "SP.231": "SSP.460",
+    "H.138": "KSSL-500",
+    "yamsys": "KSSL-500",
 }
+#: Foreign scans that resemble a set's own most (a like instrument, a like region): tabulated, not held.
+RESEMBLING = {"KSSL-500": "AfSIS", "SP.231": "SC.93", "H.138": "NRW.115", "yamsys": "H.138"}
 
 
 def data_folder() -> Path:

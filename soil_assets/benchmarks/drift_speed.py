@@ -1,0 +1,151 @@
+"""Speed and memory of the drift gate, beside Evidently's preset and a plain rule of one test a column.
+
+Belongs here: timing and the peers. Does not belong here: error rates of the gate itself (``drift_runs``).
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from functools import partial
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from soil_assets.benchmarks.harness import Figure, median_seconds, own_peak_bytes
+from soil_assets.config import DriftPolicy
+from soil_assets.drift.compare import compare
+from soil_assets.drift.profile import fit_profile
+from soil_assets.drift.tables import compare_tables
+from soil_assets.spectra.axis import Axis
+from soil_assets.spectra.batch import SpectralBatch
+
+_REFERENCE, _BATCH = 100_000, 2_000
+_TABLE_REFERENCE, _TABLE_BATCH, _TABLE_COLUMNS = 20_000, 2_000, 200
+
+
+def figures() -> tuple[list[Figure], dict[str, Any]]:
+    """Measure the speed goals and the peers' false alarms."""
+    found = _spectra()
+    table, extra = _tables()
+    return [*found, *table], extra
+
+
+def smooth_spectra(n: int, seed: int, change: float = 0.0) -> SpectralBatch:
+    """Generate absorbance of ``n`` scans, 600-4000 cm-1 at 2: sums of 40 Gaussian bands with lognormal
+    heights.
+
+    A stand-in for sizes that no real set here has; no error rate of the table is taken from it. ``change``
+    raises every height by that share.
+    """
+    axis = Axis.regular(600.0, 4000.0, 2.0, "cm-1")
+    fixed = np.random.default_rng(7)
+    centres, widths = fixed.uniform(600, 4000, 40), fixed.uniform(20, 300, 40)
+    bands = np.exp(-0.5 * ((axis.values - centres[:, None]) / widths[:, None]) ** 2).astype(np.float32)
+    rng = np.random.default_rng(seed)
+    spectra = np.empty((n, len(axis)), dtype=np.float32)
+    for start in range(0, n, 10_000):
+        rows = slice(start, min(start + 10_000, n))
+        count = rows.stop - rows.start
+        heights = rng.lognormal(-1.0, 0.4, (count, 40)).astype(np.float32) * np.float32(1 + change)
+        spectra[rows] = heights @ bands + 1e-4 * rng.standard_normal((count, len(axis)), dtype=np.float32)
+    samples = pd.DataFrame({"sample_id": np.arange(n).astype(str), "clay": rng.normal(20, 5, n)})
+    return SpectralBatch(samples, spectra, axis, "absorbance")
+
+
+def _spectra() -> list[Figure]:
+    reference = smooth_spectra(_REFERENCE, seed=1)
+    start = time.perf_counter()
+    profile = fit_profile(reference, properties=("clay",))
+    fitted = time.perf_counter() - start
+    del reference
+    drifted, unchanged = smooth_spectra(_BATCH, seed=2, change=0.1), smooth_spectra(_BATCH, seed=3)
+    policy = DriftPolicy()
+    seconds = {}
+    for name, batch in (("drifted", drifted), ("unchanged", unchanged)):
+        seconds[name] = median_seconds(partial(compare, profile, batch, policy=policy), repeats=3)
+    slower = max(seconds, key=lambda k: seconds[k])
+    return [
+        Figure("profile_fit_seconds", fitted, "s", n=1, note=f"{_REFERENCE} x 1701, smooth generator"),
+        Figure(
+            "batch_seconds",
+            seconds[slower],
+            "s",
+            n=3,
+            note=f"{_BATCH} x 1701, {slower} batch (the other: {min(seconds.values()):.2f} s); peak of the whole "
+            f"process {own_peak_bytes() / 1e9:.1f} GB, reference included",
+        ),
+    ]
+
+
+def _tables() -> tuple[list[Figure], dict[str, Any]]:
+    """Time the two-table form against Evidently's preset on one table, and count both rules' false alarms."""
+    rng = np.random.default_rng(0)
+    columns = [f"c{i}" for i in range(_TABLE_COLUMNS)]
+    reference = pd.DataFrame(rng.normal(size=(_TABLE_REFERENCE, _TABLE_COLUMNS)), columns=columns)
+    new = pd.DataFrame(rng.normal(size=(_TABLE_BATCH, _TABLE_COLUMNS)), columns=columns)
+    own = median_seconds(lambda: compare_tables(reference, new), repeats=3)
+    if find_spec("evidently") is None:
+        return [], {"peers": "Evidently is not installed (dependency group 'bench'); no ratio was measured"}
+    start = time.perf_counter()
+    _evidently(reference, new)
+    theirs = time.perf_counter() - start
+    figure = Figure(
+        "speedup_vs_evidently",
+        theirs / own,
+        "x",
+        n=1,
+        peer=f"Evidently DataDriftPreset: {theirs:.1f} s against {own:.3f} s",
+        note=f"{_TABLE_REFERENCE} x {_TABLE_COLUMNS} reference, {_TABLE_BATCH} x {_TABLE_COLUMNS} batch",
+    )
+    return [figure], {"peers": _peer_alarms()}
+
+
+def _evidently(reference: pd.DataFrame, new: pd.DataFrame) -> float:
+    """Return the share of columns that Evidently's preset calls drifted."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from evidently import Report  # type: ignore[import-untyped,import-not-found,unused-ignore]
+        from evidently.presets import (  # type: ignore[import-untyped,import-not-found,unused-ignore]
+            DataDriftPreset,
+        )
+
+        result = Report([DataDriftPreset()]).run(new, reference).dict()
+    return float(result["metrics"][0]["value"]["share"])
+
+
+def _peer_alarms(splits: int = 40) -> list[dict[str, Any]]:
+    """Count false alarms on unchanged NIRsoil-like batches: real components, disjoint splits.
+
+    Evidently alarms when half the columns are called drifted; the plain rule when any column's
+    Kolmogorov-Smirnov p-value is below 1 %; ours at a family-wise 1 %.
+    """
+    from scipy.stats import ks_2samp
+
+    from soil_assets.benchmarks.drift_sets import available, read
+    from soil_assets.drift.space import pooled_space
+
+    name = "NIRsoil" if available("NIRsoil") else "SSP.460"
+    batch, _ = read(name)
+    space = pooled_space(batch.spectra.astype(np.float64), 10)
+    if space is None:
+        return []
+    rows = []
+    for n in (30, 100):
+        counts = {"Evidently preset": 0, "KS per column at 1 %": 0, "this gate at 1 %": 0}
+        for seed in range(splits):
+            order = np.random.default_rng([seed, n]).permutation(len(batch))
+            scores = pd.DataFrame(space.scores, columns=[f"component {i + 1}" for i in range(10)])
+            known, new = scores.iloc[order[n:]], scores.iloc[order[:n]]
+            counts["Evidently preset"] += _evidently(known, new) >= 0.5
+            counts["KS per column at 1 %"] += any(
+                ks_2samp(known[c], new[c]).pvalue <= 0.01 for c in scores.columns
+            )
+            report = compare_tables(known.reset_index(drop=True), new.reset_index(drop=True))
+            counts["this gate at 1 %"] += report.verdict == "fail"
+        rows += [
+            {"set": name, "n": n, "rule": rule, "alarms": int(c), "of": splits} for rule, c in counts.items()
+        ]
+    return rows
