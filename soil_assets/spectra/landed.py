@@ -21,6 +21,7 @@ from soil_assets.spectra.catalogue import Catalogue
 from soil_assets.spectra.read import read_source
 from soil_assets.spectra.readers.assemble import Group, assemble, check
 from soil_assets.spectra.readers.container import open_sources
+from soil_assets.spectra.readers.names import Template
 from soil_assets.spectra.readers.scans import Limits, ReadOptions, Scans
 from soil_assets.spectra.readers.sniff import NotSpectraError
 from soil_assets.spectra.readers.source import Source
@@ -36,6 +37,7 @@ _READING_KEYS: Mapping[str, tuple[str, ...] | None] = {
     "id_column": None,
     "spectra": None,
     "sheet": None,
+    "file_names": None,
 }
 _FACT_KEYS = ("instrument", "operator", "date", "lab", "site", "title", "source", "licence", "note")
 
@@ -92,7 +94,7 @@ class Manifest:
     Parameters
     ----------
     options : ReadOptions
-        ``quantity``, ``scale``, ``axis_unit``, ``id_column``, ``spectra``, ``sheet``.
+        ``quantity``, ``scale``, ``axis_unit``, ``id_column``, ``spectra``, ``sheet``, ``file_names``.
     units : mapping of str to str
         Unit of a property's column.
     facts : mapping of str to str
@@ -192,6 +194,8 @@ def read_manifest(source: Source) -> Manifest:
                     file=source.name, column=key, found=repr(value), expected=" or ".join(allowed),
                 )  # fmt: skip
             reading[key] = value if value is None else str(value)
+            if key == "file_names" and value is not None:
+                Template.parse(str(value))
         elif key in _FACT_KEYS and not isinstance(value, (dict, list)):
             if value is not None:
                 facts[key] = str(value)

@@ -16,6 +16,7 @@ from soil_assets.errors import BadInput
 from soil_assets.spectra.batch import SpectralBatch
 from soil_assets.spectra.readers.assemble import Group, assemble
 from soil_assets.spectra.readers.container import open_sources
+from soil_assets.spectra.readers.names import Template, apply
 from soil_assets.spectra.readers.scans import ReadOptions, Scans
 from soil_assets.spectra.readers.sniff import NotSpectraError, format_of
 from soil_assets.spectra.readers.source import HEAD_BYTES, Source
@@ -69,9 +70,6 @@ def read(path_or_url: str | os.PathLike[str], options: ReadOptions | None = None
     return groups[0].batch
 
 
-@np.errstate(
-    all="ignore"
-)  # damaged numbers become infinite or NaN, which quality sees; they are no news here
 def read_source(source: Source, options: ReadOptions) -> list[Scans | PlainTable]:
     """Read one file by its content.
 
@@ -80,6 +78,16 @@ def read_source(source: Source, options: ReadOptions) -> list[Scans | PlainTable
     BadInput
         With the reason why the file cannot be read.
     """
+    # Damaged numbers become infinite or NaN, which quality sees; they are no news here.
+    with np.errstate(all="ignore"):
+        pieces = _read_by_content(source, options)
+    if options.file_names is not None:
+        template = Template.parse(options.file_names)
+        pieces = [apply(template, p, source) if isinstance(p, Scans) else p for p in pieces]
+    return pieces
+
+
+def _read_by_content(source: Source, options: ReadOptions) -> list[Scans | PlainTable]:
     head = source.head()
     kind = format_of(head, source.name)
     if kind == "parquet":

@@ -57,7 +57,12 @@ def assemble(parts: Sequence[Scans], options: ReadOptions) -> list[Group]:
             part = replace(part, said=part.said + said)
         else:
             quantity, scale = _stated(part, options)
-        groups.setdefault((_same_axis(axis, groups), quantity, scale), []).append(part)
+        known = _same_axis(axis, groups)
+        if known != axis:
+            part = replace(
+                part, said=(*part.said, "an axis that differs by rounding alone is taken as the others'")
+            )
+        groups.setdefault((known, quantity, scale), []).append(part)
     stacked = [
         (Group(_stack(group, *key), _files(group)), all(p.quantity is not None for p in group))
         for key, group in groups.items()
@@ -230,7 +235,26 @@ def _origin(group: list[Scans]) -> dict[str, str]:
             origin[key] = ", ".join(values)
         else:
             origin[key] = f"{len(values)} different"
-    said = list(dict.fromkeys(line for part in group for line in part.said))
+    said = _said(group)
     if said:
         origin["inferred"] = "; ".join(said)
     return origin
+
+
+def _said(group: list[Scans]) -> list[str]:
+    """Return what the readers said, each sentence once, with the files it is about when it is not about all."""
+    about: dict[str, list[str]] = {}
+    for part in group:
+        for line in dict.fromkeys(part.said):
+            about.setdefault(line, []).append(part.file)
+    everything = len({part.file for part in group})
+    lines = []
+    for line, files in about.items():
+        names = list(dict.fromkeys(files))
+        if len(names) == everything or line.startswith(names[0]):
+            lines.append(line)
+        elif len(names) == 1:
+            lines.append(f"{names[0]}: {line}")
+        else:
+            lines.append(f"{len(names)} files, {names[0]} the first: {line}")
+    return lines

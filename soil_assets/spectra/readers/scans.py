@@ -54,6 +54,8 @@ class ReadOptions:
         block of an OPUS file (``a``, ``r``).
     sheet : str or None
         Sheet of a workbook.
+    file_names : str or None
+        Template of the names of one-scan files, such as ``{site}_{sample_id}_{replicate}``.
     limits : Limits
         Bounds on size, count and depth.
     """
@@ -64,6 +66,7 @@ class ReadOptions:
     id_column: str | None = None
     spectra: str | None = None
     sheet: str | None = None
+    file_names: str | None = None
     limits: Limits = field(default_factory=Limits)
 
 
