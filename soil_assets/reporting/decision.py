@@ -14,7 +14,7 @@ from typing import Any
 from soil_assets.reporting.decision_figures import errors, property_figures, rows
 from soil_assets.reporting.decision_inputs import DecisionInputs, PropertyResult, plain
 from soil_assets.reporting.decision_layout import layout
-from soil_assets.reporting.document import Document, slug
+from soil_assets.reporting.document import Document, slug, unfolded
 from soil_assets.reporting.html import data_address
 from soil_assets.reporting.html import render as render_html
 from soil_assets.reporting.markdown import GITHUB_CAP
@@ -68,8 +68,10 @@ class DecisionReport:
 
     @property
     def embedded_markdown(self) -> str:
-        """The Markdown with its pictures inside: Dagster's pages show such addresses, GitHub does not."""
-        return self.to_markdown(limit=10**7, image_url=lambda name: data_address(self.images[name]))
+        """The Markdown with its pictures inside and nothing folded: what Dagster's pages show (GitHub's do not)."""
+        return render_markdown(
+            unfolded(self.document), limit=10**7, image_url=lambda name: data_address(self.images[name])
+        )
 
     @property
     def html(self) -> str:

@@ -128,6 +128,20 @@ class Document:
     blocks: Sequence[Block] = field(default_factory=tuple)
 
 
+def unfolded(document: Document) -> Document:
+    """Return the document with its details open under headings, for viewers that cannot fold."""
+
+    def opened(blocks: Sequence[Block]) -> list[Block]:
+        told: list[Block] = []
+        for block in blocks:
+            told += (
+                [Heading(block.summary, 4), *opened(block.blocks)] if isinstance(block, Details) else [block]
+            )
+        return told
+
+    return Document(document.title, tuple(opened(document.blocks)))
+
+
 def pieces(text: Text) -> tuple[Inline, ...]:
     """Return a text as the run of its pieces."""
     if isinstance(text, (str, Strong, Code, Link, Image)):

@@ -353,3 +353,6 @@ def test_pictures_may_be_inside_the_markdown() -> None:
     assert len(named) >= len(report.images)
     held = {base64.b64decode(address.split(",", 1)[1]) for address in named}
     assert held == set(report.images.values())
+    # Dagster's pages drop raw HTML, a fold's title with it.
+    assert "<details>" not in report.embedded_markdown
+    assert "#### Quarantine of damaged: 1 scan\n" in report.embedded_markdown
