@@ -22,6 +22,9 @@ from soil_assets.spectra.readers.sniff import NotSpectraError, format_of
 from soil_assets.spectra.readers.source import HEAD_BYTES, Source
 from soil_assets.spectra.readers.table import PlainTable
 
+#: A sample of a table shows its header and a few rows; a header may take megabytes.
+_FEWEST_LINES, _LONGEST_HEADER = 4, 32 << 20
+
 
 def read(path_or_url: str | os.PathLike[str], options: ReadOptions | None = None) -> SpectralBatch:
     """Read a file, folder or archive of spectra into one batch.
@@ -132,6 +135,8 @@ def _read_text(source: Source, head: bytes, options: ReadOptions) -> Scans | Pla
     from soil_assets.spectra.readers.table import read_text_table
     from soil_assets.spectra.readers.text import dialect_of, first_rows
 
+    if len(head) == HEAD_BYTES and head.count(b"\n") < _FEWEST_LINES:
+        head = source.head(_LONGEST_HEADER)  # a header of very many bands does not fit the usual sample
     dialect = dialect_of(head, source.name)
     if looks_like_pairs(*first_rows(head, dialect)):
         return read_pairs(source, source.read(options.limits.file_bytes), dialect, options)

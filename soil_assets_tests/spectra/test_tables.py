@@ -395,3 +395,44 @@ class TestWorkbooks:
         with pytest.raises(BadInput, match="no such sheet") as error:
             read_text(tmp_path, self.book(spectra=table()), "a.xlsx", sheet="Sheet9")
         assert error.value.found == "spectra"
+
+    def test_an_opendocument_table_and_a_letter_are_told_apart(self, tmp_path: Path) -> None:
+        import zipfile
+
+        from soil_assets.spectra.readers.sniff import NotSpectraError
+
+        for name, member, kind in (
+            ("t.ods", "content.xml", BadInput),
+            ("t.docx", "word/document.xml", NotSpectraError),
+        ):
+            with zipfile.ZipFile(tmp_path / name, "w") as archive:
+                archive.writestr("[Content_Types].xml" if name.endswith("docx") else "mimetype", "x")
+                archive.writestr(member, "<x/>")
+            with pytest.raises(BadInput) as error:
+                read(tmp_path / name)
+            assert type(error.value) is kind
+
+
+def test_quoted_decimal_commas_between_commas(tmp_path: Path) -> None:
+    lines = table().to_csv(index=False, float_format="%.5f").splitlines()
+    quoted = [",".join(f'"{cell.replace(".", ",")}"' if i else cell for i, cell in enumerate(row.split(",")))
+              for row in lines[1:]]  # fmt: skip
+    batch = read_text(tmp_path, "\n".join([lines[0], *quoted]))
+    np.testing.assert_allclose(batch.spectra, SPECTRA, atol=6e-6)
+
+
+def test_a_header_longer_than_the_sample_of_the_file(tmp_path: Path) -> None:
+    positions = np.linspace(4000.0, 600.0, 30_000)
+    rng = np.random.default_rng(0)
+    values = rng.uniform(0.2, 0.9, (2, positions.size))
+    header = "sample_id," + ",".join(f"scan_mir.{p:.6f}_abs" for p in positions)
+    rows = [f"s{i}," + ",".join(f"{v:.4f}" for v in row) for i, row in enumerate(values)]
+    batch = read_text(tmp_path, "\n".join([header, *rows]))
+    assert batch.spectra.shape == (2, 30_000)
+    np.testing.assert_allclose(batch.spectra, values, atol=6e-5)
+
+
+def test_where_ids_come_from_is_said(tmp_path: Path) -> None:
+    frame = table().rename(columns={"sample_id": "Lab ID"})
+    assert "column Lab ID" in read_text(tmp_path, frame.to_csv(index=False)).origin["inferred"]
+    assert "inferred" not in read_text(tmp_path, table().to_csv(index=False)).origin

@@ -63,10 +63,10 @@ def read_columnar(source: Source, options: ReadOptions) -> Scans | PlainTable:
         np.array([None if v is None else v for v in table.column(i).to_pylist()], dtype=object)
         for i in others
     ]
-    samples = samples_table(
+    samples, ids = samples_table(
         source.name, [header[i] for i in others], [_as_text(c) for c in cells], options, table.num_rows
     )
-    return scans_of(source.name, run, samples, matrix, header, (), (), "wide Parquet table")
+    return scans_of(source.name, run, samples, matrix, header, (), ids, "wide Parquet table")
 
 
 def _stored(raw: Any, source: Source) -> Scans:

@@ -142,8 +142,8 @@ def _unpack(source: Source, limits: Limits, depth: int, stack: ExitStack) -> lis
         )
         return [_refused(source.name, reason)]
     members = [m for m in archive.infolist() if not m.is_dir()]
-    if any(m.filename == "[Content_Types].xml" for m in members):
-        return [source]  # a workbook, not an archive of spectra
+    if {m.filename for m in members} & {"[Content_Types].xml", "content.xml"}:
+        return [source]  # an Office or OpenDocument file, not an archive of spectra
     if len(members) > limits.files:
         return [_refused(source.name, _too_many(source.name, limits))]
     unpacked, packed = sum(m.file_size for m in members), sum(m.compress_size for m in members)

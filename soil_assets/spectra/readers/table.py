@@ -67,8 +67,10 @@ def read_text_table(
         said: tuple[str, ...] = ()
     except NotCleanError:
         spectra, texts, said = read_carefully(source, dialect, header, run, others, options)
-    samples = samples_table(source.name, [header[i] for i in others], texts, options, len(spectra))
-    return scans_of(source.name, run, samples, spectra, header, dialect.comments, said, "wide text table")
+    samples, ids = samples_table(source.name, [header[i] for i in others], texts, options, len(spectra))
+    return scans_of(
+        source.name, run, samples, spectra, header, dialect.comments, ids + said, "wide text table"
+    )
 
 
 def _read_plain(source: Source, dialect: Dialect, header: list[str], options: ReadOptions) -> PlainTable:
@@ -125,8 +127,8 @@ def plain_table(file: str, header: Sequence[str], rows: Sequence[Sequence[str | 
 
 def samples_table(
     file: str, names: list[str], texts: Sequence[Any], options: ReadOptions, count: int
-) -> pd.DataFrame:
-    """Build the samples table from the columns that are not bands.
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Build the samples table from the columns that are not bands, and say where the ids were taken from.
 
     ``texts`` are columns of text (object arrays, None where missing). The id column stays text, so that
     ``007`` keeps its zeros; other columns become numbers where every cell is one.
@@ -162,7 +164,9 @@ def samples_table(
     frame = pd.DataFrame(samples)
     frame["source_file"] = file
     frame["source_row"] = np.arange(1, count + 1)
-    return frame
+    if wanted is None:
+        return frame, ("no column names the samples",)
+    return frame, () if squeeze(wanted) == "sampleid" else (f"sample ids are those of column {wanted}",)
 
 
 def _header(head: bytes, dialect: Dialect, file: str) -> list[str]:

@@ -114,9 +114,7 @@ def _separator(lines: list[str]) -> str:
 
 
 def _decimal(lines: list[str], separator: str) -> str:
-    if separator == ",":
-        return "."
-    cells = [cell.strip().strip('"') for line in lines[1:] or lines for cell in line.split(separator)]
+    cells = [cell for line in lines[1:] or lines for cell in split_line(line, separator)]
     numbers = [cell for cell in cells if _NUMBER.fullmatch(cell)]
     return "," if sum("," in n for n in numbers) > sum("." in n for n in numbers) else "."
 

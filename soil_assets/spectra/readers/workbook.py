@@ -16,10 +16,12 @@ from soil_assets.errors import BadInput
 from soil_assets.spectra.readers.columns import choose_run
 from soil_assets.spectra.readers.pairs import looks_like_pairs, scans_of_columns
 from soil_assets.spectra.readers.scans import ReadOptions, Scans
+from soil_assets.spectra.readers.sniff import NotSpectraError
 from soil_assets.spectra.readers.source import Source, too_large
 from soil_assets.spectra.readers.table import PlainTable, plain_table, samples_table, scans_of
 from soil_assets.spectra.readers.text import MISSING_WORDS, is_number
 
+_ASIDE = "leave it out of the batch"
 #: A workbook's cells are Python objects: more of them than this are a table for CSV or Parquet.
 _MOST_CELLS = 20_000_000
 
@@ -70,8 +72,18 @@ def _check_size(raw: bytes, source: Source, options: ReadOptions) -> None:
     try:
         with zipfile.ZipFile(io.BytesIO(raw)) as archive:
             total = sum(member.file_size for member in archive.infolist())
+            names = set(archive.namelist())
     except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError) as error:
         raise BadInput("a damaged or cut workbook", file=source.name, found=str(error)[:120]) from None
+    if "word/document.xml" in names or "ppt/presentation.xml" in names:
+        raise NotSpectraError("not a spectra file", file=source.name, found="an Office document", mend=_ASIDE)
+    if "content.xml" in names:
+        raise BadInput(
+            "an OpenDocument file, which has no reader here",
+            file=source.name,
+            expected=".xlsx or CSV",
+            mend="save the table as .xlsx or CSV",
+        )
     if total > options.limits.file_bytes * 4:
         raise too_large(source.name, options.limits.file_bytes * 4)
 
@@ -127,8 +139,8 @@ def _sheet(source: Source, rows: list[tuple[Any, ...]], options: ReadOptions) ->
     bands = set(run.indices.tolist())
     others = [i for i in range(len(header)) if i not in bands]
     texts = [np.array([_cell(row[i]) for row in rows[1:]], dtype=object) for i in others]
-    samples = samples_table(source.name, [header[i] for i in others], texts, options, len(rows) - 1)
-    return scans_of(source.name, run, samples, spectra, header, (), said, "workbook")
+    samples, ids = samples_table(source.name, [header[i] for i in others], texts, options, len(rows) - 1)
+    return scans_of(source.name, run, samples, spectra, header, (), ids + said, "workbook")
 
 
 def _text(cell: Any) -> str:
