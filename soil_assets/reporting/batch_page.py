@@ -34,6 +34,7 @@ from soil_assets.reporting.document import (
     Text,
     Tone,
 )
+from soil_assets.reporting.embedding import embedded_markdown
 from soil_assets.reporting.html import render
 from soil_assets.reporting.numerals import count
 from soil_assets.spectra.batch import SpectralBatch
@@ -49,6 +50,11 @@ class BatchPage:
 
     document: Document
     images: dict[str, bytes]
+
+    @property
+    def embedded_markdown(self) -> str:
+        """The page as Markdown with its pictures inside, for Dagster's pages."""
+        return embedded_markdown(self.document, self.images)
 
     @property
     def html(self) -> str:

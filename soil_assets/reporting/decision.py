@@ -14,8 +14,8 @@ from typing import Any
 from soil_assets.reporting.decision_figures import errors, property_figures, rows
 from soil_assets.reporting.decision_inputs import DecisionInputs, PropertyResult, plain
 from soil_assets.reporting.decision_layout import layout
-from soil_assets.reporting.document import Document, slug, unfolded
-from soil_assets.reporting.html import data_address
+from soil_assets.reporting.document import Document, slug
+from soil_assets.reporting.embedding import embedded_markdown
 from soil_assets.reporting.html import render as render_html
 from soil_assets.reporting.markdown import GITHUB_CAP
 from soil_assets.reporting.markdown import render as render_markdown
@@ -68,10 +68,8 @@ class DecisionReport:
 
     @property
     def embedded_markdown(self) -> str:
-        """The Markdown with its pictures inside and nothing folded: what Dagster's pages show (GitHub's do not)."""
-        return render_markdown(
-            unfolded(self.document), limit=10**7, image_url=lambda name: data_address(self.images[name])
-        )
+        """The Markdown with its pictures inside and nothing folded, for Dagster's pages."""
+        return embedded_markdown(self.document, self.images)
 
     @property
     def html(self) -> str:

@@ -5,7 +5,6 @@ Belongs here: HTML syntax and the page's style. Does not belong here: what a rep
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Mapping, Sequence
 
@@ -27,6 +26,7 @@ from soil_assets.reporting.document import (
     Text,
     pieces,
 )
+from soil_assets.reporting.embedding import data_address
 from soil_assets.reporting.escaping import html_text, safe_url, visible
 
 # The policy forbids everything the page does not need, should anything ever slip through the escaping.
@@ -98,12 +98,6 @@ def render(document: Document, images: Mapping[str, bytes] | None = None) -> str
         f"<title>{html_text(document.title)}</title>\n<style>{_STYLE}</style>\n</head>\n"
         f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
     )
-
-
-def data_address(content: bytes) -> str:
-    """Return a PNG or SVG as an address that holds it."""
-    kind = "image/png" if content.startswith(b"\x89PNG") else "image/svg+xml"
-    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
 def _inline(text: Text, images: Mapping[str, bytes]) -> str:

@@ -29,6 +29,7 @@ from soil_assets.reporting.document import (
     Table,
     Text,
 )
+from soil_assets.reporting.embedding import embedded_markdown
 from soil_assets.reporting.html import render as render_html
 from soil_assets.reporting.markdown import render as render_markdown
 from soil_assets.reporting.model_card_facts import CardFacts
@@ -48,6 +49,11 @@ class ModelCard:
     def markdown(self) -> str:
         """The card as Markdown, images by relative name."""
         return render_markdown(self.document, limit=10**7)
+
+    @property
+    def embedded_markdown(self) -> str:
+        """The card as Markdown with its pictures inside, for Dagster's pages."""
+        return embedded_markdown(self.document, self.images)
 
     @property
     def html(self) -> str:

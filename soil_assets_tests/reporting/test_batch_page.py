@@ -89,6 +89,7 @@ def test_every_quarantined_row_is_there_with_what_to_do() -> None:
     assert "2 in quarantine" in page.images["batch.svg"].decode()
     assert {"accepted.png", "quarantined.png", "figures.png"} <= set(page.images)
     assert all(len(content) < 60_000 for content in page.images.values())
+    assert page.embedded_markdown.count("(data:image/") == len(page.images)
 
 
 def test_a_check_that_judged_nothing_does_not_read_passed() -> None:

@@ -85,6 +85,7 @@ def test_every_section_is_there_with_its_pictures() -> None:
     wanted = {"observed.png", "errors.png", "residuals.png", "coverage.png", "curves.png", "vip.png"}
     assert named == set(card.images) == wanted
     assert all(len(content) < 60_000 for content in card.images.values())
+    assert card.embedded_markdown.count("(data:image/") == len(card.images)
 
 
 def test_a_small_benchmark_is_owned_up_to() -> None:
