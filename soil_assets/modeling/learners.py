@@ -27,6 +27,7 @@ IntArray = npt.NDArray[np.int64]
 LEARNERS: Mapping[str, str] = {
     "pls": "soil_assets.modeling.pls",
     "stack": "soil_assets.modeling.stack",
+    "selection": "soil_assets.modeling.selection",
 }
 
 

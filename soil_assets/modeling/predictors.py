@@ -238,8 +238,16 @@ _STACK_ARRAYS = (
     "landmarks", "sensor_centre", "sensor_spread", "sensor_coefficients", "sensor_landmarks", "sensor_dual",
 )  # fmt: skip
 
+
+def _landmarks(facts: Mapping[str, Any], arrays: Arrays) -> Predictor:
+    from soil_assets.modeling.nystrom import LandmarkPredictor
+
+    return LandmarkPredictor.from_parts(facts, arrays)
+
+
 _KINDS: dict[str, Callable[[Mapping[str, Any], Arrays], Predictor]] = {
     "linear": LinearPredictor.from_parts,
+    "landmarks": _landmarks,
     "stack": StackPredictor.from_parts,
 }
 

@@ -27,7 +27,8 @@ class Recipe:
     Parameters
     ----------
     learner : str
-        ``pls``, or ``stack`` (kernel ridge members over all the pre-treatments; more accurate, slower).
+        ``pls``, or ``stack`` (kernel ridge members over all the pre-treatments; more accurate, slower),
+        or ``selection`` (PLS against landmark kernels, from sums; for thousands of samples).
     pretreatments : tuple of Pretreatment
         What the learner may choose among or combine, inside the training folds.
     max_components : int
@@ -75,7 +76,10 @@ class Recipe:
                 not self.sensors or self.learner == "stack",
                 "none: the learner pls uses spectra alone",
             ),
-            "nested": (self.nested or self.learner == "stack", "true for a learner without its own"),
+            "nested": (
+                self.nested or self.learner != "pls",
+                "true: the learner pls has no left-out predictions",
+            ),
             "levels": (all(0.0 < v < 1.0 for v in self.levels) and len(self.levels) > 0, "between 0 and 1"),
             "domain_rate": (0.0 < self.domain_rate < 0.5, "between 0 and 0.5"),
         }
