@@ -38,4 +38,4 @@ def main() -> None:
         app()
 
 
-from soil_assets.cli import data, models, platform  # noqa: E402, F401  # each registers its commands
+from soil_assets.cli import batches, data, models, platform  # noqa: E402, F401  # each registers its commands

@@ -42,13 +42,20 @@ def landed_from(data: str, settings: Settings, lab: str | None = None) -> Any:
     if lab is not None and landed.batch is not None:
         from soil_assets.spectra.lab import join_lab
 
-        table = _lab_table(lab)
+        table = lab_table(lab)
         joined, report = join_lab(landed.batch, table, catalogue, {})
         landed = replace(landed, batch=joined, lab_rows=len(table), notes=(*landed.notes, *report.notes))
     return landed
 
 
-def _lab_table(file: str) -> Any:
+def lab_table(file: str) -> Any:
+    """Return the one table of lab values that a file holds.
+
+    Raises
+    ------
+    BadInput
+        When it holds none, or several.
+    """
     from soil_assets.spectra.read import read_source
     from soil_assets.spectra.readers.container import open_sources
     from soil_assets.spectra.readers.scans import Limits, ReadOptions

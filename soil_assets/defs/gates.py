@@ -109,17 +109,16 @@ def why_not(records: Iterable[GateRecord]) -> str | None:
 def select_batches(
     instance: dg.DagsterInstance,
     checks: Mapping[str, list[str]],
-    accepted: Iterable[str] = (),
+    accepted: Mapping[str, Mapping[str, str]] | None = None,
     only: Iterable[str] | None = None,
 ) -> BatchSelection:
     """Choose the batches that training may take.
 
     A batch is taken when it was materialized through the whole chain and every blocking check about its latest
-    version passed, or when a person accepted it (``accepted``) although ``drift_reports`` held it. Missing
+    version passed, or when a person accepted that very content (``accepted``) although its drift gate held it. Missing
     partitions are tolerated and listed. ``only`` restricts the question to some batches.
     """
     taken, left = [], {}
-    by_hand = set(accepted)
     for batch in sorted(instance.get_dynamic_partitions(BATCH) if only is None else only):
         reason = None
         for asset in BATCH_CHAIN:
@@ -127,7 +126,7 @@ def select_batches(
                 reason = f"{asset} was never materialized"
                 break
             reason = why_not(gate_records(instance, asset, checks.get(asset, ()), batch))
-            if reason and asset == "drift_reports" and batch in by_hand:
+            if reason and asset == "drift_reports" and _accepted(instance, accepted or {}, batch):
                 reason = None
             if reason:
                 break
@@ -136,3 +135,12 @@ def select_batches(
         else:
             left[batch] = reason
     return BatchSelection(tuple(taken), left)
+
+
+def _accepted(instance: dg.DagsterInstance, accepted: Mapping[str, Mapping[str, str]], batch: str) -> bool:
+    """Whether a person accepted the content that is landed now: an altered batch needs another look."""
+    record = materialization(instance, "raw_spectra", batch)
+    if batch not in accepted or record is None or record.asset_materialization is None:
+        return False
+    tags = record.asset_materialization.tags or {}
+    return accepted[batch].get("content") == tags.get("dagster/data_version")

@@ -97,6 +97,14 @@ class Soil(dg.ConfigurableResource):
             return None
         return MainModel(self.registry.load_version(found), found.version, name)
 
+    def releases(self, batch: str) -> list[Any]:
+        """Return the scans of a batch that a person released from quarantine."""
+        from soil_assets.quality.releases import Release
+
+        key = f"releases/{batch}.json"
+        kept = self.data.read_json(key) if self.data.exists(key) else []
+        return [Release(**{**r, "faults": tuple(r["faults"])}) for r in kept]
+
     def accepted_batches(self) -> dict[str, dict[str, str]]:
         """Return the batches that a person accepted although they drift: who, why, for which content."""
         return {

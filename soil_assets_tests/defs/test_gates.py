@@ -11,6 +11,8 @@ import pytest
 from soil_assets.defs.build import assets_of, blocking_of
 from soil_assets.defs.gates import materialization, select_batches
 from soil_assets.defs.io import load_value
+from soil_assets.defs.staleness import stored_data_version
+from soil_assets.spectra.embedded import limesoda
 from soil_assets_tests.conftest import Platform, make_platform
 from soil_assets_tests.defs.batches import SHORT_RANGE, folds, land_as, land_garbage
 
@@ -112,8 +114,17 @@ def test_a_verdict_about_an_older_version_does_not_count(house: Platform) -> Non
 def test_a_batch_that_a_person_accepted_is_taken(house: Platform) -> None:
     """Acceptance opens the drift gate of that batch, and no other gate."""
     checks = blocking_of(assets_of(house.settings))
-    chosen = select_batches(house.instance, checks, accepted=["b2"], only=["b2"])
-    assert chosen.taken == (), "b2 has no usable scan: no person can accept that"
+    land_as(house.landing, "foreign", lambda: limesoda("NRW.62"))
+    assert house.judge("foreign").gate_failed
+    content = stored_data_version(house.instance, "raw_spectra", "foreign") or ""
+
+    def taken(batch: str, content: str) -> tuple[str, ...]:
+        return select_batches(house.instance, checks, {batch: {"content": content}}, only=[batch]).taken
+
+    assert taken("foreign", content) == ("foreign",)
+    assert taken("foreign", "another version") == (), "what was accepted is not what is landed now"
+    refused = stored_data_version(house.instance, "raw_spectra", "b2") or ""
+    assert taken("b2", refused) == (), "b2 has no usable scan: no person can accept that"
 
 
 def test_every_check_of_a_partitioned_asset_is_partitioned(house: Platform) -> None:

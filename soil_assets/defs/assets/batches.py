@@ -11,6 +11,7 @@ from soil_assets.defs.code_versions import code_version
 from soil_assets.defs.conditions import after_passed_gates
 from soil_assets.defs.io import content_version, has_value, load_value
 from soil_assets.defs.landing_zone import land_copy
+from soil_assets.defs.pages import address, batch_page
 from soil_assets.defs.partitions import BATCH, BATCHES
 from soil_assets.defs.resources import Soil
 
@@ -108,10 +109,11 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
         "quarantine with its rule, what was found, what was expected and how to mend it.",
     )
     def validated_batches(
-        context: dg.AssetExecutionContext, soil: Soil, raw_spectra: Any
+        context: dg.AssetExecutionContext, soil: Soil, raw_spectra: Any, reference_spectra: Any
     ) -> dg.MaterializeResult:
         from soil_assets.adapters.great_expectations import evaluate
         from soil_assets.quality.gate import assess
+        from soil_assets.quality.reference_figures import ReferenceFigures
         from soil_assets.reporting import plots
 
         result = assess(
@@ -122,6 +124,8 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
             policy=policy.quality,
             evaluate=evaluate,
             known=_accepted_before(context, soil),
+            reference_figures=ReferenceFigures.of(reference_spectra),
+            releases=soil.releases(context.partition_key),
         )
         counts = dict(result.counts)
         seen = (
@@ -138,6 +142,7 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
                 "quarantine_table": table(result.quarantine),
                 "findings": table(result.findings),
                 "notes": list(result.notes),
+                "page": address(batch_page(soil, context.partition_key, result, reference_spectra)),
             },
             check_results=[
                 *(
@@ -171,6 +176,7 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
         from soil_assets.drift.compare import compare
         from soil_assets.drift.profile import fit_profile
         from soil_assets.reporting import drift_plots
+        from soil_assets.reporting.batch_facts import DriftFacts
 
         batch = validated_batches.accepted
         profile = fit_profile(reference_spectra, properties=settings.properties, seed=policy.drift.seed)
@@ -184,6 +190,12 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
             exceedances=live.exceedances or None,
             exceedance_reference_n=live.exceedance_reference_n,
         )
+        pictures = {
+            "against the reference": drift_plots.envelope(profile, batch),
+            "component scores": drift_plots.scores(profile, batch),
+        }
+        drift = DriftFacts(report.verdict, report.reasons, pictures)
+        page = batch_page(soil, context.partition_key, validated_batches, reference_spectra, drift)
         return dg.MaterializeResult(
             value=report.to_dict(),
             metadata={
@@ -192,8 +204,8 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
                 "samples": report.n,
                 "models": live.versions,
                 "tests": table(report.tests),
-                "envelope": png(drift_plots.envelope(profile, batch)),
-                "scores": png(drift_plots.scores(profile, batch)),
+                **{name: png(picture) for name, picture in pictures.items()},
+                "page": address(page),
             },
             check_results=[
                 passed_or_not("batch_drift", not report.blocks, _in_words(report)),

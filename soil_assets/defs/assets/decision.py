@@ -9,6 +9,7 @@ from soil_assets.defs.assets.common import OWNERS
 from soil_assets.defs.code_versions import code_version
 from soil_assets.defs.conditions import after_passed_gates, whatever_the_gates_say
 from soil_assets.defs.gates import materialization
+from soil_assets.defs.pages import address, decision_pages
 from soil_assets.defs.partitions import property_partitions
 from soil_assets.defs.resources import MAIN_ALIAS, Soil
 
@@ -32,17 +33,15 @@ def build(settings: Settings, checks: dict[str, list[str]]) -> list[dg.AssetsDef
         from soil_assets.defs.evidence import decision_inputs
         from soil_assets.reporting.decision import build as build_report
 
-        report = build_report(decision_inputs(context.instance, soil, checks))
-        published = publish(soil, report)
+        inputs = decision_inputs(context.instance, soil, checks)
+        report = build_report(inputs)
         return dg.MaterializeResult(
             value=report,
             metadata={
                 "verdict": report.verdict,
                 "recommendation": report.recommendation,
                 "rule": report.rule,
-                "page": dg.MetadataValue.url(published)
-                if "://" in published
-                else dg.MetadataValue.path(published),
+                "page": address(decision_pages(soil, report, inputs)),
                 "report": dg.MetadataValue.md(report.markdown[:20_000]),
             },
         )
@@ -95,15 +94,6 @@ def build(settings: Settings, checks: dict[str, list[str]]) -> list[dg.AssetsDef
         )
 
     return [decision_report, registered_versions]
-
-
-def publish(soil: Soil, report: Any) -> str:
-    """Write the report where people look for it, and return the address of its page."""
-    for name, content in report.images.items():
-        soil.reports.write(f"decision/{name}", content)
-    soil.reports.write("decision/report.md", report.markdown.encode())
-    soil.reports.write_json("decision/report.json", report.data)
-    return soil.reports.write("decision/report.html", report.html.encode())
 
 
 def _stored_data_version(instance: dg.DagsterInstance) -> str:
