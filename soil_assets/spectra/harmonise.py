@@ -38,7 +38,7 @@ def to_quantity(batch: SpectralBatch, quantity: Quantity) -> SpectralBatch:
 
 
 def resample(batch: SpectralBatch, axis: Axis) -> SpectralBatch:
-    """Resample onto ``axis`` by a cubic spline through the measured bands.
+    """Resample onto ``axis`` by a cubic spline through the measured bands; a scan with a gap becomes NaN.
 
     Raises
     ------
@@ -61,8 +61,12 @@ def resample(batch: SpectralBatch, axis: Axis) -> SpectralBatch:
     if not source.ascending:
         positions, spectra = positions[::-1], spectra[:, ::-1]
     inside = np.clip(axis.values, source.low, source.high)
-    resampled = make_interp_spline(positions, spectra.T, k=3)(inside).T
-    return replace(batch, spectra=resampled.astype(np.float32), axis=axis)
+    # A spline through a missing band is missing everywhere: such a scan becomes NaN, and only it.
+    whole = np.isfinite(spectra).all(axis=1)
+    resampled = np.full((len(batch), len(axis)), np.nan, dtype=np.float32)
+    if whole.any():
+        resampled[whole] = make_interp_spline(positions, spectra[whole].T, k=3)(inside).T
+    return replace(batch, spectra=resampled, axis=axis)
 
 
 def harmonise(batch: SpectralBatch, axis: Axis, quantity: Quantity) -> SpectralBatch:
