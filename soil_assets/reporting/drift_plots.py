@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from soil_assets.drift.features import features
+from soil_assets.drift.features import bin_positions, features
 from soil_assets.reporting.canvas import BLUE, GREY, INK, ORANGE, png
 from soil_assets.spectra.batch import SpectralBatch
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from soil_assets.drift.control_charts import CheckChart
+    from soil_assets.drift.history import History
     from soil_assets.drift.profile import ReferenceProfile
     from soil_assets.drift.report import Band
 
@@ -61,14 +63,7 @@ def envelope(profile: ReferenceProfile, batch: SpectralBatch, bands: tuple[Band,
             ax.plot(x, middle, color=ORANGE, linewidth=1.5, label=f"batch median (n = {len(spectra)})")
             ax.plot(x, low, color=ORANGE, linewidth=0.8, linestyle="--", label="batch 5-95 %")
             ax.plot(x, high, color=ORANGE, linewidth=0.8, linestyle="--")
-        if profile.axis.unit == "cm-1":
-            ax.set_xlim(
-                profile.axis.high, profile.axis.low
-            )  # spectroscopists read wavenumbers from high to low
-            ax.set_xlabel("Wavenumber (cm⁻¹)")
-        else:
-            ax.set_xlim(profile.axis.low, profile.axis.high)
-            ax.set_xlabel("Wavelength (nm)")
+        _spectral_axis(ax, profile)
         ax.set_ylabel(profile.quantity.capitalize())
         ax.set_title("Spectra: batch against reference")
         ax.legend(loc="best", fontsize=8)
@@ -112,6 +107,109 @@ def scores(profile: ReferenceProfile, batch: SpectralBatch) -> bytes:
         ax.legend(loc="best", fontsize=8)
 
     return png(draw)
+
+
+def difference(profile: ReferenceProfile, batch: SpectralBatch, bands: tuple[Band, ...] = ()) -> bytes:
+    """Draw where the batch's mean differs: SNV spectra, in standard deviations of the reference.
+
+    Returns
+    -------
+    bytes
+        PNG.
+    """
+    profile.check_comparable(batch)
+    usable = batch.take(np.isfinite(batch.spectra).all(axis=1))
+
+    def draw(ax: Axes) -> None:
+        positions = bin_positions(profile.axis)
+        for band in bands:
+            ax.axvspan(band.low, band.high, color=ORANGE, alpha=0.12, linewidth=0)
+        if len(usable):
+            reference = profile.features.broad
+            spread = np.maximum(reference.std(axis=0, ddof=1), 1e-9)
+            moved = (features(usable).broad.mean(axis=0) - reference.mean(axis=0)) / spread
+            # What the mean of so many reference soils would differ by, twice.
+            chance = 2.0 * np.sqrt(1 / len(usable) + 1 / len(reference))
+            ax.fill_between(
+                positions, -chance, chance, color=GREY, alpha=0.35, linewidth=0, label="chance (2 sd)"
+            )
+            ax.plot(positions, moved, color=ORANGE, linewidth=1.5, label="batch less reference")
+        ax.axhline(0, color=INK, linewidth=0.6)
+        _spectral_axis(ax, profile)
+        ax.set_ylabel("Difference (reference sd)")
+        ax.set_title("Where the mean spectra differ")
+        ax.legend(loc="best", fontsize=8)
+
+    return png(draw)
+
+
+def trends(history: History) -> bytes:
+    """Draw the EWMA of everything charted over successive batches, with the alarm limit.
+
+    Returns
+    -------
+    bytes
+        PNG.
+    """
+
+    from matplotlib.ticker import MaxNLocator
+
+    def draw(ax: Axes) -> None:
+        steps = np.arange(1, len(history.batches) + 1)
+        for name, chart in history.charts.items():
+            alarming = name in history.alarming
+            ax.plot(
+                steps, chart.ewma, color=ORANGE if alarming else GREY, linewidth=1.6 if alarming else 0.9,
+                marker="o", markersize=3, label=name if alarming else None,
+            )  # fmt: skip
+            for side in (-1, 1):
+                ax.axhline(side * chart.ewma_limit, color=INK, linewidth=0.6, linestyle="--")
+        ax.set_xlabel("Batch, oldest first")
+        ax.set_ylabel("EWMA (its own sd)")
+        ax.set_title(f"Trends: a false alarm every {history.run_length:.0f} batches")
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if history.alarming:
+            ax.legend(loc="best", fontsize=8)
+
+    return png(draw)
+
+
+def check_samples(chart: CheckChart, what: str = "Value", title: str = "Check sample") -> bytes:
+    """Draw a check soil's control chart: baseline, limits, later scans.
+
+    Returns
+    -------
+    bytes
+        PNG.
+    """
+
+    def draw(ax: Axes) -> None:
+        steps = np.arange(1, chart.values.size + 1)
+        ax.axvspan(0.5, chart.baseline + 0.5, color=GREY, alpha=0.2, linewidth=0, label="baseline")
+        ax.plot(steps, chart.values, color=GREY, linewidth=0.8)
+        inside = ~chart.outside
+        ax.plot(steps[inside], chart.values[inside], "o", color=BLUE, markersize=4)
+        ax.plot(
+            steps[~inside], chart.values[~inside], "^", color=ORANGE, markersize=6, label="beyond the limits"
+        )
+        ax.axhline(chart.centre, color=INK, linewidth=0.8)
+        for limit in (chart.low, chart.high):
+            ax.axhline(limit, color=INK, linewidth=0.8, linestyle="--")
+        ax.set_xlabel("Scan, oldest first")
+        ax.set_ylabel(what)
+        ax.set_title(title)
+        ax.legend(loc="best", fontsize=8)
+
+    return png(draw)
+
+
+def _spectral_axis(ax: Axes, profile: ReferenceProfile) -> None:
+    if profile.axis.unit == "cm-1":
+        ax.set_xlim(profile.axis.high, profile.axis.low)  # spectroscopists read wavenumbers from high to low
+        ax.set_xlabel("Wavenumber (cm⁻¹)")
+    else:
+        ax.set_xlim(profile.axis.low, profile.axis.high)
+        ax.set_xlabel("Wavelength (nm)")
 
 
 def _thinned(values: FloatArray) -> FloatArray:
