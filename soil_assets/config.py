@@ -86,6 +86,7 @@ class QualityPolicy(_Section):
     clipped_share: TwoSteps = (0.02, 0.10)
     noise_ratio: TwoSteps = (5.0, 20.0)
     join_step: TwoSteps = (0.02, 0.20)
+    spike: TwoSteps = (0.25, 1.0)
     shift_steps: TwoSteps = (0.75, 3.0)
     water_spreads: Positive = 10.0
     co2_height: Positive = 0.15

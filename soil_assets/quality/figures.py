@@ -44,6 +44,7 @@ def quality_figures(batch: SpectralBatch, axis: Axis) -> pd.DataFrame:
         range is missing at the worse end); ``minimum``, ``maximum``, ``median`` (of the declared quantity, as
         fraction); ``scale_ratio`` (median against the batch's); ``contrast`` (range over median);
         ``clipped_share`` (bands in a run at the scan's highest or lowest value, less what rounding explains);
+        ``spike`` (largest distance of a band from the mean of its two neighbours, over the scan's range);
         ``dark_share`` (bands too dark for a logarithm, of reflectance); ``join_step`` (largest step where
         detectors meet, against the local slope, as a share of the signal; NaN where the axis shows no joins).
     """
@@ -144,6 +145,7 @@ def _block_figures(block: npt.NDArray[np.float32], positions: Floats) -> dict[st
         "median": median.astype(np.float64),
         "contrast": np.where(some, contrast, np.nan),
         "clipped_share": np.where(some, _clipped_share(values, lowest, highest), np.nan),
+        "spike": _spikes(values, whole),
     }
 
 
@@ -164,6 +166,21 @@ def _nan_extremes(
         # NaN sorts last, so the median of the finite values sits in the middle of the first ``count``.
         median[some] = np.sort(seen, axis=1)[np.arange(len(seen)), count[some] // 2]
     return lowest, highest, median
+
+
+def _spikes(values: npt.NDArray[np.float32], whole: npt.NDArray[np.bool_]) -> Floats:
+    # Against the range without its outer hundredths, which the spike itself does not widen.
+    spikes = np.full(len(values), np.nan)
+    bands = values.shape[1]
+    if bands < 10:
+        return spikes
+    seen = values[whole]
+    away = np.abs(seen[:, 1:-1] - 0.5 * (seen[:, :-2] + seen[:, 2:])).max(axis=1, initial=0.0)
+    ends = (bands // 100, bands - 1 - bands // 100)
+    ordered = np.partition(seen, ends, axis=1)
+    span = ordered[:, ends[1]] - ordered[:, ends[0]]
+    spikes[whole] = np.where(span > 0, away / np.where(span > 0, span, 1), np.nan)
+    return spikes
 
 
 def _clipped_share(

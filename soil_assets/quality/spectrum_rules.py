@@ -134,6 +134,7 @@ def _intensities(quantity: Quantity, policy: QualityPolicy) -> list[Expectation]
 def _bands(axis: Axis, policy: QualityPolicy) -> list[Expectation]:
     (noise_told, noise_held), (step_told, step_held) = policy.noise_ratio, policy.join_step
     noise = "noise up to {:g} times the reference's median"
+    spike_told, spike_held = policy.spike
     near, far = (steps * axis.step for steps in policy.shift_steps)
     lie = f"bands lie {{wavelength_shift:+.1f}} {axis.unit} from the reference's"
     times = "noise {noise_ratio:.1f} times the reference's median"
@@ -150,6 +151,13 @@ def _bands(axis: Axis, policy: QualityPolicy) -> list[Expectation]:
               f"detectors that meet within {step_told:.0%} of the signal",
               "a step of {join_step:.1%} between two detectors", "apply the instrument's splice correction",
               (*_EXPLAINS, "join_step")),
+        _rule("spike", "critical", "spike", None, spike_held,
+              f"no band {spike_held:.0%} of the range off its neighbours",
+              "a band {spike:.0%} of the scan's range off its two neighbours", _REMEASURE, (*_EXPLAINS, "noisy")),
+        _rule("spike_seen", "warning", "spike", None, spike_told,
+              f"no band {spike_told:.0%} of the range off its neighbours",
+              "a band {spike:.0%} of the scan's range off its two neighbours", "look at the scan",
+              (*_EXPLAINS, "noisy", "noise_raised", "spike")),
         _rule("wet", "warning", "water_excess", None, policy.water_spreads,
               f"a water band within {policy.water_spreads:g} spreads of the reference's median",
               "water band {water_excess:.0f} spreads above the reference's median",

@@ -38,6 +38,7 @@ _DIRECTIONS: Final[Mapping[str, Callable[[Any, Any], Direction]]] = {
     "quality.clipped_share": _rising,
     "quality.noise_ratio": _rising,
     "quality.join_step": _rising,
+    "quality.spike": _rising,
     "quality.shift_steps": _rising,
     "quality.water_spreads": _rising,
     "quality.co2_height": _rising,

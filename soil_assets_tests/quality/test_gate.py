@@ -212,6 +212,7 @@ def test_findings_carry_file_and_row_of_the_source():
         {"clipped_share": (0.0001, 0.0002)}, {"noise_ratio": (0.1, 0.2)}, {"shift_steps": (1e-6, 1e-5)},
         {"water_spreads": 0.01}, {"co2_height": 1e-6}, {"replicate_ratio": 0.1}, {"texture_sum_off": (1e-3, 0.01)},
         {"near_copy_distance": 1e-9}, {"reflectance_usual": (0.0, 0.1)}, {"reflectance_possible": (0.0, 0.1)},
+        {"spike": (1e-4, 1e-3)},
         {"join_step": (1e-6, 1e-5)}, {"absorbance_usual": (0.0, 0.1)}, {"absorbance_possible": (0.0, 0.1)},
         {"max_quarantined_share": 0.0}, {"min_accepted": 100},
     ],

@@ -50,6 +50,10 @@ def wet(x, nu):
     return x + 1.5 * np.exp(-0.5 * ((nu - 3400) / 170) ** 2) + 0.5 * np.exp(-0.5 * ((nu - 1640) / 40) ** 2)
 
 
+def spike(size):
+    return lambda x, _: x + size * (np.arange(x.size) == 800)
+
+
 def gas(x, nu):
     return x + 0.3 * np.exp(-0.5 * ((nu - 2350) / 18) ** 2)
 
@@ -65,6 +69,8 @@ def shifted(by):
         (lambda x, _: np.full_like(x, 0.31), "reflectance", "flat", "critical"),
         (noisy, "absorbance", "noisy", "critical"),
         (a_bit_noisy, "absorbance", "noise_raised", "warning"),
+        (spike(0.3), "reflectance", "spike_seen", "warning"),
+        (spike(0.9), "reflectance", "spike", "critical"),
         (wet, "absorbance", "wet", "warning"),
         (gas, "absorbance", "carbon_dioxide", "warning"),
         (shifted(6), "absorbance", "shift_seen", "warning"),
@@ -177,6 +183,14 @@ def test_white_noise_is_measured_as_it_was_made():
     made = np.random.default_rng(2).normal(scale=0.01, size=(50, len(axis))).astype(np.float32)
     np.testing.assert_allclose(detector_noise(made, axis)["noise_ir"], 0.01, rtol=0.12)
     assert detector_noise(made, axis)["noise_ir"].mean() == pytest.approx(0.01, rel=0.01)
+
+
+def test_the_broken_scans_of_sp231_are_quarantined_and_no_others():
+    result = judge(real("SP.231"), axis=Axis.regular(352, 1698, 5, "nm"))
+    assert set(result.quarantine["rules"]) == {"spike"}
+    broken = result.figures["spike"] > 1
+    assert list(result.quarantine["row"]) == list(np.flatnonzero(broken) + 1)
+    assert broken.sum() == 3
 
 
 def test_each_detector_has_its_own_noise():
