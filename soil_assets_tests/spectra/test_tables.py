@@ -348,6 +348,33 @@ class TestStreaming:
             batch = read(path)
             assert batch.content_hash() == reference.content_hash(), size
 
+    def test_a_block_that_is_not_clean_is_read_cell_by_cell(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from soil_assets.spectra.readers import stream
+        from soil_assets.spectra.readers import table as table_module
+
+        frame = pd.concat([table(ids=[f"{k}-{i}" for i in range(6)]) for k in range(30)], ignore_index=True)
+        lines = frame.to_csv(index=False, float_format="%.5f").splitlines()
+        cells = lines[100].split(",")
+        cells[3] = "oops"
+        lines[100] = ",".join(cells)
+        lines[150] = lines[150].rsplit(",", 2)[0]
+        (tmp_path / "spectra.csv").write_text("\n".join(lines))
+
+        def never(*_: object) -> None:
+            raise AssertionError("the whole file was read again")
+
+        monkeypatch.setattr(table_module, "read_carefully", never)
+        monkeypatch.setattr(stream, "_BLOCK_BYTES", 4_000)
+        batch = read(tmp_path / "spectra.csv")
+        assert list(batch.sample_ids) == list(frame["sample_id"])
+        assert np.argwhere(np.isnan(batch.spectra[:149])).tolist() == [[99, 2]]
+        assert np.isnan(batch.spectra[149]).all()
+        assert np.isfinite(batch.spectra[150:]).all()
+        assert "row 100, column" in batch.origin["inferred"]
+        assert "row 150 has" in batch.origin["inferred"]
+
     def test_gzip_and_a_damaged_gzip(self, tmp_path: Path) -> None:
         packed = gzip.compress(table().to_csv(index=False, float_format="%.5f").encode())
         batch = read_text(tmp_path, packed, "spectra.csv.gz")
@@ -356,7 +383,7 @@ class TestStreaming:
             read_text(tmp_path, packed[:-20], "spectra.csv.gz")
 
     def test_the_matrix_is_the_only_large_thing(self) -> None:
-        from soil_assets.spectra.readers.stream import GrowingMatrix
+        from soil_assets.spectra.readers.matrix import GrowingMatrix
 
         matrix = GrowingMatrix(3)
         for i in range(100):

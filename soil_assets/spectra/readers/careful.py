@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from soil_assets.errors import BadInput
-from soil_assets.spectra.readers.columns import BandColumns
+from soil_assets.spectra.readers.matrix import GrowingMatrix
 from soil_assets.spectra.readers.scans import ReadOptions
 from soil_assets.spectra.readers.source import Source
-from soil_assets.spectra.readers.stream import GrowingMatrix
 from soil_assets.spectra.readers.text import MISSING_WORDS, Dialect
 
 #: After so many rows, a table most of whose rows do not fit its header is given up.
@@ -26,52 +25,101 @@ _ENOUGH_ROWS = 200
 _LONGEST_CELL = 1 << 20
 
 
-def read_carefully(
-    source: Source,
-    dialect: Dialect,
-    header: list[str],
-    run: BandColumns,
-    others: list[int],
-    options: ReadOptions,
-) -> tuple[npt.NDArray[np.float32], list[npt.NDArray[Any]], tuple[str, ...]]:
-    """Read the rows after the header.
+class RowReader:
+    """Reads rows cell by cell, and remembers what was strange about them.
 
     A row with too few or too many cells keeps its text and gets an empty (NaN) spectrum; a cell that is no
-    number is NaN. Both are said.
+    number is NaN.
+
+    Parameters
+    ----------
+    header : list of str
+        Names of the columns.
+    bands, others : list of int
+        Which columns are spectral bands, and which are not.
+    decimal : str
+        Decimal point or comma.
+    """
+
+    def __init__(self, header: list[str], bands: list[int], others: list[int], decimal: str) -> None:
+        self.header, self.bands, self.others = header, bands, others
+        self._decimal = decimal
+        self._misfits: list[str] = []
+        self._strange: list[str] = []
+
+    def read(self, rows: Iterable[list[str]], matrix: GrowingMatrix, file: str) -> list[npt.NDArray[Any]]:
+        """Append rows to ``matrix`` and return the columns that are not bands (None where missing).
+
+        Raises
+        ------
+        BadInput
+            When, after enough rows, most do not fit the header.
+        """
+        texts: list[list[str | None]] = [[] for _ in self.others]
+        for cells in rows:
+            matrix.append(self._spectrum(cells, matrix.rows + 1))
+            for column, index in zip(texts, self.others, strict=True):
+                column.append(text_or_none(cells[index]) if index < len(cells) else None)
+            if matrix.rows == _ENOUGH_ROWS:
+                self.judge(matrix.rows, file)
+        return [np.array(column, dtype=object) for column in texts]
+
+    def judge(self, count: int, file: str) -> None:
+        """Refuse a table most of whose rows do not fit.
+
+        Raises
+        ------
+        BadInput
+            Then the header or the separator is not the table's.
+        """
+        _judge(len(self._misfits), count, len(self.header), file)
+
+    def said(self) -> tuple[str, ...]:
+        """Return what was strange, in words."""
+        said = []
+        if self._misfits:
+            said.append(f"spectra are left empty: {_few(self._misfits)}")
+        if self._strange:
+            said.append(f"cells that are not numbers are left empty: {_few(self._strange)}")
+        return tuple(said)
+
+    def _spectrum(self, cells: list[str], number: int) -> npt.NDArray[np.float32]:
+        if not _fits(cells, len(self.header)):
+            self._misfits.append(f"row {number} has {len(cells)} cells instead of {len(self.header)}")
+            return np.full(len(self.bands), np.nan, np.float32)
+        spectrum, bad = _numbers([cells[i] for i in self.bands], self._decimal)
+        named = [(self.header[self.bands[i]], cells[self.bands[i]]) for i in bad[:3]]
+        self._strange += [f"row {number}, column {name}: {cell!r}" for name, cell in named]
+        return spectrum
+
+
+def read_carefully(
+    source: Source, dialect: Dialect, rows: RowReader, options: ReadOptions
+) -> tuple[npt.NDArray[np.float32], list[npt.NDArray[Any]]]:
+    """Read the rows after the header, the whole table cell by cell.
 
     Returns
     -------
-    (ndarray of float32, list of ndarray of object, tuple of str)
-        The matrix, the columns that are not bands (None where missing), and what was found.
+    (ndarray of float32, list of ndarray of object)
+        The matrix, and the columns that are not bands.
 
     Raises
     ------
     BadInput
         When most rows do not fit the header.
     """
-    rows = GrowingMatrix(run.indices.size)
-    texts: list[list[Any]] = [[] for _ in others]
-    misfits: list[str] = []
-    strange: list[str] = []
-    for number, cells in enumerate(fitting_rows(source, dialect, len(header), options), start=1):
-        if _fits(cells, len(header)):
-            spectrum, bad = _numbers([cells[i] for i in run.indices], dialect.decimal)
-            names = [(header[run.indices[i]], cells[run.indices[i]]) for i in bad[:3]]
-            strange += [f"row {number}, column {name}: {cell!r}" for name, cell in names]
-        else:
-            misfits.append(f"row {number} has {len(cells)} cells instead of {len(header)}")
-            spectrum = np.full(run.indices.size, np.nan, np.float32)
-        rows.append(spectrum)
-        for column, index in zip(texts, others, strict=True):
-            column.append(text_or_none(cells[index]) if index < len(cells) else None)
-    said = []
-    if misfits:
-        said.append(f"spectra are left empty: {_few(misfits)}")
-    if strange:
-        said.append(f"cells that are not numbers are left empty: {_few(strange)}")
-    if dialect.encoding != "utf-8":
-        said.append(f"the text is in {dialect.encoding}, not UTF-8")
-    return rows.matrix(), [np.array(c, dtype=object) for c in texts], tuple(said)
+    matrix = GrowingMatrix(len(rows.bands))
+    texts = rows.read(_cells(source, dialect, options), matrix, source.name)
+    rows.judge(matrix.rows, source.name)
+    return matrix.matrix(), texts
+
+
+def split_block(text: memoryview, dialect: Dialect) -> Iterator[list[str]]:
+    """Yield the rows of a block of whole lines without quotes, blank ones left out."""
+    lines = io.StringIO(bytes(text).decode("utf-8", "surrogateescape"), newline="")
+    for cells in csv.reader(lines, delimiter=dialect.separator):
+        if any(cell.strip() for cell in cells):
+            yield cells
 
 
 def fitting_rows(source: Source, dialect: Dialect, width: int, options: ReadOptions) -> Iterator[list[str]]:
@@ -88,11 +136,15 @@ def fitting_rows(source: Source, dialect: Dialect, width: int, options: ReadOpti
         if number == _ENOUGH_ROWS and misfits * 2 > number:
             break
         yield cells
-    if number >= 4 and misfits * 2 > number:
+    _judge(misfits, number, width, source.name)
+
+
+def _judge(misfits: int, count: int, width: int, file: str) -> None:
+    if count >= 4 and misfits * 2 > count:
         raise BadInput(
             "the table's rows do not fit its header",
-            file=source.name,
-            found=f"{misfits} of {number} rows with another number of cells",
+            file=file,
+            found=f"{misfits} of {count} rows with another number of cells",
             expected=f"{width} cells a row, as the header has",
             mend="export the table again with one separator throughout",
         )

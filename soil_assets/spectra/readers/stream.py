@@ -1,7 +1,7 @@
 """Clean wide tables, fast: blocks of whole lines parsed side by side into one float32 matrix.
 
-Belongs here: cutting text into blocks, Arrow's parser, the growing matrix. Does not belong here: tables
-that Arrow refuses (``readers.table``), and what the columns mean.
+Belongs here: cutting text into blocks, and Arrow's parser. Does not belong here: rows that Arrow refuses
+(``readers.careful``), and what the columns mean.
 
 A table of 20,000 x 1,701 never exists as a table: at any time a few blocks of text are in memory besides
 the matrix.
@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
+from soil_assets.spectra.readers.careful import RowReader, split_block
+from soil_assets.spectra.readers.matrix import GrowingMatrix
 from soil_assets.spectra.readers.scans import ReadOptions
 from soil_assets.spectra.readers.source import Source
 from soil_assets.spectra.readers.text import MISSING_WORDS, Dialect
@@ -31,21 +33,12 @@ class NotCleanError(Exception):
 
 
 def stream_table(
-    source: Source,
-    dialect: Dialect,
-    columns: int,
-    bands: Sequence[int],
-    others: Sequence[int],
-    options: ReadOptions,
+    source: Source, dialect: Dialect, rows: RowReader, options: ReadOptions
 ) -> tuple[npt.NDArray[np.float32], list[npt.NDArray[Any]]]:
     """Read the rows after the header.
 
-    Parameters
-    ----------
-    columns : int
-        Columns of the table.
-    bands, others : sequence of int
-        Which of them are spectral bands, and which are not.
+    A block in which Arrow finds a word among numbers or a row of the wrong length is read cell by cell by
+    ``rows``, which then knows what to say of it; the other blocks stay fast.
 
     Returns
     -------
@@ -55,26 +48,38 @@ def stream_table(
     Raises
     ------
     NotCleanError
-        When a cell of a band is no number, a row has too few or too many cells, or the text is not UTF-8.
+        When blocks cannot be told apart safely: quoted cells in a block that is not clean, a text that is
+        not UTF-8.
+    BadInput
+        When most rows do not fit the header.
     """
     if dialect.separator == " " or dialect.encoding != "utf-8":
         raise NotCleanError
-    parse = _parser(dialect, columns, bands, others)
-    matrix = GrowingMatrix(len(bands))
-    texts: list[list[npt.NDArray[Any]]] = [[] for _ in others]
-    parsed: deque[tuple[int, Future[Any]]] = deque()
+    parse = _parser(dialect, rows)
+    matrix = GrowingMatrix(len(rows.bands))
+    texts: list[list[npt.NDArray[Any]]] = [[] for _ in rows.others]
+    parsed: deque[tuple[memoryview, Future[Any]]] = deque()
     written: deque[Future[None]] = deque()
     size = source.path.stat().st_size if source.path is not None else 0
 
-    def place() -> None:
-        length, future = parsed.popleft()
-        table = future.result()
-        if matrix.room < table.num_rows:
+    def make_room(count: int, length: int) -> None:
+        if matrix.room < count:
             while written:  # nobody may write while the matrix moves
                 written.popleft().result()
-            matrix.grow(table.num_rows, int(table.num_rows * size / length * 1.02) if not matrix.rows else 0)
+            matrix.grow(count, int(count * size / length * 1.02) if not matrix.rows else 0)
+
+    def place() -> None:
+        text, future = parsed.popleft()
+        table = future.result()
+        if table is None:
+            block = list(split_block(text, dialect))
+            make_room(len(block), len(text))
+            for column, cells in zip(texts, rows.read(block, matrix, source.name), strict=True):
+                column.append(cells)
+            return
+        make_room(table.num_rows, len(text))
         for i, column in enumerate(texts):
-            column.append(table.column(len(bands) + i).to_numpy())
+            column.append(table.column(len(rows.bands) + i).to_numpy())
         written.append(pool.submit(_write, table, matrix.take(table.num_rows)))
         while len(written) > workers:
             written.popleft().result()
@@ -84,62 +89,23 @@ def stream_table(
     workers = min(_MOST_WORKERS, os.cpu_count() or 1)
     with source.unpacked(options.limits.total_bytes) as stream, ThreadPoolExecutor(workers) as pool:
         for text in _blocks(stream, dialect):
-            parsed.append((len(text), pool.submit(parse, text)))
+            parsed.append((text, pool.submit(parse, text)))
             if len(parsed) > workers:
                 place()
         while parsed:
             place()
         while written:
             written.popleft().result()
+    rows.judge(matrix.rows, source.name)
     return matrix.matrix(), [np.concatenate(c) if c else np.empty(0, object) for c in texts]
 
 
-class GrowingMatrix:
-    """Rows of a float32 matrix whose number is not known; growing remaps pages where the system can."""
-
-    def __init__(self, bands: int) -> None:
-        self._bands, self.rows = bands, 0
-        self._buffer = np.empty((0, bands), np.float32)
-
-    @property
-    def room(self) -> int:
-        """Rows that fit without growing."""
-        return len(self._buffer) - self.rows
-
-    def grow(self, more: int, expected: int = 0) -> None:
-        """Make room for ``more`` rows, or for all that are ``expected``; unused pages cost no memory."""
-        if not self.rows:
-            self._buffer = np.empty((max(more, expected), self._bands), np.float32)
-        else:
-            rows = max(self.rows + more, int(len(self._buffer) * 1.25))
-            self._buffer.resize((rows, self._bands), refcheck=False)
-
-    def take(self, count: int) -> npt.NDArray[np.float32]:
-        """Return the next ``count`` rows, to be written."""
-        rows = self._buffer[self.rows : self.rows + count]
-        self.rows += count
-        return rows
-
-    def append(self, row: npt.NDArray[np.float32]) -> None:
-        """Add one row."""
-        if not self.room:
-            self.grow(1)
-        self.take(1)[0] = row
-
-    def matrix(self) -> npt.NDArray[np.float32]:
-        """Return the rows, without the room left over."""
-        self._buffer.resize((self.rows, self._bands), refcheck=False)
-        return self._buffer
-
-
-def _parser(
-    dialect: Dialect, columns: int, bands: Sequence[int], others: Sequence[int]
-) -> Callable[[memoryview], Any]:
+def _parser(dialect: Dialect, rows: RowReader) -> Callable[[memoryview], Any]:
     import pyarrow as pa
     import pyarrow.csv as arrow_csv
 
-    names = [f"c{i}" for i in range(columns)]
-    wanted = [names[i] for i in bands]
+    names = [f"c{i}" for i in range(len(rows.header))]
+    wanted = [names[i] for i in rows.bands]
     types = dict.fromkeys(names, pa.string()) | dict.fromkeys(wanted, pa.float32())
     reading = arrow_csv.ReadOptions(use_threads=False, block_size=1 << 30, column_names=names)
     parsing = arrow_csv.ParseOptions(delimiter=dialect.separator)
@@ -148,14 +114,18 @@ def _parser(
         null_values=list(MISSING_WORDS),
         strings_can_be_null=True,
         decimal_point=dialect.decimal,
-        include_columns=wanted + [names[i] for i in others],
+        include_columns=wanted + [names[i] for i in rows.others],
     )
 
     def parse(text: memoryview) -> Any:
+        """Return Arrow's table, or None for a block that has to be read cell by cell."""
         try:
             return arrow_csv.read_csv(pa.BufferReader(pa.py_buffer(text)), reading, parsing, converting)
         except (pa.ArrowException, UnicodeDecodeError) as error:
-            raise NotCleanError from error
+            # Inside quotes a line may go on in the next block: then only the whole file can be read.
+            if b'"' in bytes(text):
+                raise NotCleanError from error
+            return None
 
     return parse
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from soil_assets.errors import BadInput
-from soil_assets.spectra.readers.careful import fitting_rows, read_carefully, text_or_none
+from soil_assets.spectra.readers.careful import RowReader, fitting_rows, read_carefully, text_or_none
 from soil_assets.spectra.readers.columns import KNOWN_COLUMNS, BandColumns, choose_run, sample_column, squeeze
 from soil_assets.spectra.readers.scans import ReadOptions, Scans
 from soil_assets.spectra.readers.sniff import NotSpectraError
@@ -62,11 +62,15 @@ def read_text_table(
     if run is None:
         return _read_plain(source, dialect, header, options)
     others = _others(header, run)
+    rows = RowReader(header, run.indices.tolist(), others, dialect.decimal)
     try:
-        spectra, texts = stream_table(source, dialect, len(header), run.indices.tolist(), others, options)
-        said: tuple[str, ...] = ()
+        spectra, texts = stream_table(source, dialect, rows, options)
     except NotCleanError:
-        spectra, texts, said = read_carefully(source, dialect, header, run, others, options)
+        rows = RowReader(header, run.indices.tolist(), others, dialect.decimal)
+        spectra, texts = read_carefully(source, dialect, rows, options)
+    said = rows.said()
+    if dialect.encoding != "utf-8":
+        said = (*said, f"the text is in {dialect.encoding}, not UTF-8")
     samples, ids = samples_table(source.name, [header[i] for i in others], texts, options, len(spectra))
     return scans_of(
         source.name, run, samples, spectra, header, dialect.comments, ids + said, "wide text table"
