@@ -78,8 +78,8 @@ def _library() -> Any:
     # Set before the import: the library reads it once, and a gate must not call home.
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     with warnings.catch_warnings():
-        # The library's file connector imports this module of the standard library.
-        warnings.filterwarnings("ignore", "module 'sre_constants' is deprecated", DeprecationWarning)
+        # The library's file connector imports these modules of the standard library.
+        warnings.filterwarnings("ignore", "module 'sre_(constants|parse)' is deprecated", DeprecationWarning)
         import great_expectations as gx
     return gx
 
