@@ -1,45 +1,28 @@
-"""One landed batch: a folder of spectra, a lab table, a manifest; everything in it is read or listed as
-unreadable.
+"""One landed batch: a folder of spectra, a lab table, a manifest; all of it is read or listed as unreadable.
 
-Belongs here: the manifest, the count of what landed, the join of the lab's table.
-Does not belong here: formats (``readers``), ids and units (``spectra.lab``), judging (``quality``).
+Belongs here: the count of what landed, the majority's axis, the join of the lab's tables.
+Does not belong here: formats (``readers``), the manifest's keys (``spectra.manifest``), ids and units
+(``spectra.lab``), judging (``quality``).
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, get_args
+from dataclasses import dataclass
 
 import pandas as pd
 
 from soil_assets.errors import BadInput
-from soil_assets.spectra.axis import AxisUnit
-from soil_assets.spectra.batch import Quantity, Scale, SpectralBatch
+from soil_assets.spectra.batch import SpectralBatch
 from soil_assets.spectra.catalogue import Catalogue
+from soil_assets.spectra.manifest import MANIFEST_NAMES, Manifest, read_manifest
 from soil_assets.spectra.read import read_source
 from soil_assets.spectra.readers.assemble import Group, assemble, check
 from soil_assets.spectra.readers.container import open_sources
-from soil_assets.spectra.readers.names import Template
-from soil_assets.spectra.readers.scans import Limits, ReadOptions, Scans
+from soil_assets.spectra.readers.scans import Limits, Scans
 from soil_assets.spectra.readers.sniff import NotSpectraError
 from soil_assets.spectra.readers.source import Source
 from soil_assets.spectra.readers.table import PlainTable
-
-#: Names of the manifest inside a batch's folder.
-MANIFEST_NAMES = ("batch.yaml", "batch.yml")
-#: What a manifest may state: how to read, and facts about the whole batch.
-_READING_KEYS: Mapping[str, tuple[str, ...] | None] = {
-    "quantity": get_args(Quantity),
-    "scale": get_args(Scale),
-    "axis_unit": get_args(AxisUnit),
-    "id_column": None,
-    "spectra": None,
-    "sheet": None,
-    "file_names": None,
-}
-_FACT_KEYS = ("instrument", "operator", "date", "lab", "site", "title", "source", "licence", "note")
 
 
 @dataclass(frozen=True)
@@ -87,33 +70,14 @@ class Landed:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Manifest:
-    """What ``batch.yaml`` states.
-
-    Parameters
-    ----------
-    options : ReadOptions
-        ``quantity``, ``scale``, ``axis_unit``, ``id_column``, ``spectra``, ``sheet``, ``file_names``.
-    units : mapping of str to str
-        Unit of a property's column.
-    facts : mapping of str to str
-        ``instrument``, ``operator``, ``date``, ``lab``, ``site`` and free text about the whole batch.
-    """
-
-    options: ReadOptions = field(default_factory=ReadOptions)
-    units: Mapping[str, str] = field(default_factory=dict)
-    facts: Mapping[str, str] = field(default_factory=dict)
-
-
 def read_landed(folder: str | os.PathLike[str], catalogue: Catalogue) -> Landed:
-    """Read a landed batch: a folder (local or by URL) of spectra, with an optional lab table and
-    ``batch.yaml``.
+    """Read a landed batch: a folder of spectra (or an archive, or one file), with lab table and manifest.
 
     Parameters
     ----------
     folder : path or URL
-        The batch.
+        The batch. A lab table is any table without spectra whose ids are those of scans; ``batch.yaml`` is
+        the manifest.
     catalogue : Catalogue
         Names and units that property columns are brought to.
 
@@ -164,53 +128,6 @@ def read_landed(folder: str | os.PathLike[str], catalogue: Catalogue) -> Landed:
     return Landed(batch, tuple(unreadable), landed, lab_rows, tuple(notes))
 
 
-def read_manifest(source: Source) -> Manifest:
-    """Read ``batch.yaml``.
-
-    Raises
-    ------
-    BadInput
-        Naming the key, what stands there and what may stand there.
-    """
-    import yaml
-
-    try:
-        raw = yaml.safe_load(source.read(1 << 20).decode("utf-8-sig")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BadInput("not valid YAML", file=source.name, found=" ".join(str(error).split())[:200]) from None
-    if not isinstance(raw, dict):
-        raise BadInput("a manifest is a mapping of keys", file=source.name, found=type(raw).__name__)
-    reading: dict[str, Any] = {}
-    units: dict[str, str] = {}
-    facts: dict[str, str] = {}
-    for key, value in raw.items():
-        if key == "units" and isinstance(value, dict):
-            units = {str(k): str(v) for k, v in value.items()}
-        elif key in _READING_KEYS:
-            allowed = _READING_KEYS[key]
-            if value is not None and allowed and value not in allowed:
-                raise BadInput(
-                    "not a value the manifest may state",
-                    file=source.name, column=key, found=repr(value), expected=" or ".join(allowed),
-                )  # fmt: skip
-            reading[key] = value if value is None else str(value)
-            if key == "file_names" and value is not None:
-                Template.parse(str(value))
-        elif key in _FACT_KEYS and not isinstance(value, (dict, list)):
-            if value is not None:
-                facts[key] = str(value)
-        else:
-            raise BadInput(
-                "unknown or malformed key in the manifest",
-                file=source.name,
-                column=str(key),
-                found=repr(value)[:80],
-                expected="one of " + ", ".join([*_READING_KEYS, "units", *_FACT_KEYS]),
-                mend="mend the spelling or remove the key",
-            )
-    return Manifest(ReadOptions(**reading), units, facts)
-
-
 def _take_manifest(found: list[Source]) -> tuple[Manifest, list[Source]]:
     named = [s for s in found if s.name in MANIFEST_NAMES]
     if len(named) > 1:
@@ -256,9 +173,13 @@ def _complete(
     notes: list[str] = []
     # Properties that stand beside the spectra are brought to the catalogue's names and units like the lab's
     # own.
-    standard, said = standardise(batch.samples, catalogue, manifest.units)
-    batch = batch.with_samples(standard)
-    notes += said
+    try:
+        standard, said = standardise(batch.samples, catalogue, manifest.units)
+    except BadInput as error:
+        notes.append(f"the columns beside the spectra are left as they are: {error}")
+    else:
+        batch = batch.with_samples(standard)
+        notes += said
     lab_rows = 0
     # The lab's own table comes last: where two tables disagree, it has the last word.
     for table in sorted(tables, key=lambda t: _is_lab(t.file)):

@@ -104,6 +104,9 @@ def test_a_missing_id_and_a_garbage_cell_stay(tmp_path: Path) -> None:
         ("units: many\n", "units", "malformed"),
         ("- just\n- a list\n", None, "mapping"),
         ("quantity: [\n", None, "not valid YAML"),
+        ("a: &a [x, x]\nb: &b [*a, *a]\n", None, "aliases are not read"),
+        ("note: " + "[" * 3000 + "\n", None, "not valid YAML"),
+        ("note: \x00\n", None, "not valid YAML"),
     ],
 )
 def test_a_manifest_that_cannot_be_understood_is_refused(

@@ -50,7 +50,7 @@ def read_workbook(source: Source, raw: bytes, options: ReadOptions) -> list[Scan
         raise BadInput(
             "not a readable workbook",
             file=source.name,
-            found=f"{type(error).__name__}: {error}"[:120],
+            found=" ".join(f"{type(error).__name__}: {error}".split())[:120],
             mend="open it and save it again as .xlsx",
         ) from None
     if options.sheet is not None and options.sheet not in sheets:
