@@ -27,6 +27,7 @@ TEXTURE_SYSTEMS = {
 }
 #: pH in salt solutions, each compared with pH in water.
 _SALTS = ("ph_cacl2", "ph_kcl", "ph_bacl2")
+_BASES = ("ca_exch", "mg_exch", "k_exch", "na_exch")
 #: Carbon in CaCO3 by mass: 12.011 / 100.087.
 _CARBONATE_CARBON = 0.12001
 #: Nitrogen below this (%) is near the limit of detection, and a ratio to it says nothing.
@@ -83,6 +84,16 @@ def cross_columns(samples: pd.DataFrame, catalogue: Catalogue) -> pd.DataFrame:
             out["organic_over_total_carbon"] = _numbers(samples, "soc") - 1.1 * total
         if "caco3" in samples.columns:
             out["carbonate_over_total_carbon"] = _CARBONATE_CARBON * _numbers(samples, "caco3") - 1.1 * total
+    if water is not None and "cec" in samples.columns and all(c in samples.columns for c in _BASES):
+        salty = (
+            _numbers(samples, "ec") > 2.0 if "ec" in samples.columns else np.zeros(len(samples), dtype=bool)
+        )
+        cec = _numbers(samples, "cec")
+        # Free carbonate and salts dissolve into the extract; without them bases fill the exchanger at most.
+        judged = (water < 6.5) & ~salty & (cec > 2.0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            bases = sum(_numbers(samples, c) for c in _BASES) / cec
+        out["bases_over_cec"] = np.where(judged, bases, np.nan)
     for wet, dry in (("wr_10kpa", "wr_33kpa"), ("wr_33kpa", "wr_1500kpa")):
         if wet in samples.columns and dry in samples.columns:
             out[f"{dry}_over_{wet}"] = _numbers(samples, dry) - _numbers(samples, wet)
@@ -112,6 +123,9 @@ def cross_rules(policy: QualityPolicy) -> list[Expectation]:
         _rule("carbonate_over_total_carbon", "warning", "carbonate_over_total_carbon", "caco3", None, 0.2,
               "carbon of the carbonate within total carbon", "{value:.3g} % over 1.1 times total carbon",
               "check carbonate and total carbon"),
+        _rule("bases_over_cec", "warning", "bases_over_cec", "cec", None, 1.5,
+              "exchangeable bases up to 1.5 times the exchange capacity, in acid soil without salts",
+              "bases {value:.2g} times the exchange capacity", "check the cations, the capacity and their units"),
         _rule("water_order", "warning", "wr_33kpa_over_wr_10kpa", "wr_33kpa", None, 2.0,
               "less water at 33 than at 10 kPa", "{value:.3g} % more", "check the two suctions"),
         _rule("water_order", "warning", "wr_1500kpa_over_wr_33kpa", "wr_1500kpa", None, 2.0,

@@ -17,7 +17,7 @@ import pandas as pd
 
 from soil_assets.config import QualityPolicy
 from soil_assets.quality.batch_findings import batch_findings
-from soil_assets.quality.cross_rules import blank_zero_texture, cross_columns, cross_rules
+from soil_assets.quality.cross_rules import blank_zero_texture, cross_columns
 from soil_assets.quality.duplicates import KnownSpectra, copies_within, landed_before
 from soil_assets.quality.expectations import Check, Evaluate, Expectation, Severity
 from soil_assets.quality.figures import quality_figures
@@ -27,8 +27,7 @@ from soil_assets.quality.placing import no_scans, place_on, placeable
 from soil_assets.quality.reference_figures import ReferenceFigures, feature_figures
 from soil_assets.quality.releases import Release, apply_releases, scan_keys
 from soil_assets.quality.replicates import contradicting_results, replicate_figures
-from soil_assets.quality.rules import duplicate_rules, property_rules, replicate_rules, sample_rules
-from soil_assets.quality.spectrum_rules import spectrum_rules
+from soil_assets.quality.rulebook import all_rules
 from soil_assets.spectra.axis import Axis
 from soil_assets.spectra.batch import Quantity, SpectralBatch
 from soil_assets.spectra.catalogue import Catalogue
@@ -182,14 +181,7 @@ def assess(
         notes.append(f"duplicates: compared with {len(index)} scans of earlier batches")
     figures = pd.concat([figures, features, replicates, copies], axis=1)
     tables = {"samples": _judged_samples(samples, zero_texture, catalogue), "figures": figures}
-    rules = [
-        *sample_rules(),
-        *property_rules(catalogue),
-        *cross_rules(policy),
-        *spectrum_rules(axis, batch.quantity, policy),
-        *duplicate_rules(),
-        *replicate_rules(policy),
-    ]
+    rules = all_rules(axis, batch.quantity, catalogue, policy)
     failures = evaluate(tables, rules)
     about_batch = batch_findings(batch, axis, catalogue, None if index is None else index.samples)
     findings = findings_table(failures, rules, tables, batch.samples, unreadable, about_batch)

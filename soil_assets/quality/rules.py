@@ -73,7 +73,7 @@ def duplicate_rules() -> list[Expectation]:
         Expectation(
             "copied", "duplicates", "warning", "figures", "copied_as", "is_null",
             expected="every scan under one id", found="{value}", subject=_SPECTRUM, masked_by=("flat",
-            "copy"),
+            "repeated_scan"),
             mend="tell which of the two ids the scan belongs to; this one was kept",
         ),
         Expectation(

@@ -54,12 +54,38 @@ def told(**properties):
         ({"c_tot": 1.0, "caco3": 30.0}, {"carbonate_over_total_carbon"}),
         ({"wr_33kpa": 20.0, "wr_1500kpa": 30.0}, {"water_order"}),
         ({"wr_33kpa": 20.0, "wr_1500kpa": 10.0}, set()),
+        (
+            {"ph": 5.5, "cec": 10.0, "ca_exch": 9.0, "mg_exch": 5.0, "k_exch": 2.0, "na_exch": 0.1},
+            {"bases_over_cec"},
+        ),
+        ({"ph": 5.5, "cec": 10.0, "ca_exch": 5.0, "mg_exch": 2.0, "k_exch": 0.3, "na_exch": 0.1}, set()),
+        ({"ph": 7.9, "cec": 10.0, "ca_exch": 40.0, "mg_exch": 2.0, "k_exch": 0.3, "na_exch": 0.1}, set()),
         ({"soc": 0.0}, {"zero_value"}),
         ({"soc": np.nan, "n_tot": np.nan, "clay": np.nan, "silt": 3.0, "sand": 3.0}, set()),
     ],
 )
 def test_what_cannot_be_true_together_is_told(properties, rules):
     assert told(**properties) == rules
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "rule"),
+    [
+        ("n.tot_usda.a623_w.pct", 41.9, "impossible_value"), ("silt.tot_usda.c62_w.pct", 256.0, "impossible_value"),
+        ("cec_usda.a723_cmolc.kg", 585.0, "unusual_value"), ("caco3_usda.a54_w.pct", 101.4, "unusual_value"),
+        ("bd_usda.a4_g.cm3", 8.1, "impossible_value"), ("wr.33kPa_usda.a415_w.pct", 2125.0, "impossible_value"),
+        ("oc_usda.c729_w.pct", -0.028, "impossible_value"), ("ph.h2o_usda.a268_index", 0.7, "impossible_value"),
+        ("clay.tot_usda.a334_w.pct", 93.0, "unusual_value"),
+    ],
+)  # fmt: skip
+def test_the_known_impossible_rows_of_the_ossl_are_caught(column, value, rule):
+    batch = real("NRW.62")
+    values = np.full(62, np.nan)
+    values[7] = value
+    result = judge(batch.with_samples(batch.samples[["sample_id"]].assign(**{column: values})))
+    assert list(result.findings["rule"]) == [rule]
+    assert list(result.findings["row"]) == [8]
+    assert result.counts["quarantined"] == (1 if rule == "impossible_value" else 0)
 
 
 def test_a_texture_of_zeros_becomes_missing_in_what_is_accepted():
@@ -154,6 +180,9 @@ def test_ossl_rows_are_judged_by_their_own_units():
     table = pd.read_csv(OSSL)
     standard, _ = standardise(table, CATALOGUE)
     assert suspect_units(standard, CATALOGUE) == []
+    judged = pd.concat([standard, cross_columns(standard, CATALOGUE)], axis=1)
+    failures = evaluate({"samples": judged, "figures": judged}, cross_rules(QualityPolicy()))
+    assert len(failures) < 0.1 * len(table)  # real soils hardly break what cannot be true together
     hard = CATALOGUE["soc"].hard
     assert (
         ((standard["soc"] < hard[0]) | (standard["soc"] > hard[1])).sum()
