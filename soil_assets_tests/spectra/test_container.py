@@ -110,6 +110,8 @@ class TestFolders:
         os.mkfifo(tmp_path / "pipe.0")
         landed = land(tmp_path)
         assert "neither a file nor a folder" in landed.unreadable[0].reason
+        with pytest.raises(BadInput, match="neither a file nor a folder"):
+            read(tmp_path / "pipe.0")
 
     @pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to root")
     def test_a_file_without_permission_is_unreadable(self, tmp_path: Path) -> None:

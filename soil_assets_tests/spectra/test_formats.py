@@ -107,10 +107,11 @@ class TestOpus:
         assert row["instrument"] == "Alpha"
         assert row["scan_date"] == "2015-11-06T14:34:10+01:00"
 
-    def test_single_channels_only_are_refused(self) -> None:
+    def test_single_channels_only_are_refused_by_name(self) -> None:
         raw = made.opus(BATCH.spectra[0], FIRST, LAST, data=2)
         with pytest.raises(BadInput, match="no result spectrum") as error:
             batch_of(raw, "a.0")
+        assert error.value.found == "result interferogram"
         assert "AB" in str(error.value.mend)
 
     def test_a_block_that_is_not_there_is_named(self) -> None:

@@ -60,6 +60,9 @@ def _local(path: Path, limits: Limits) -> list[Source]:
         return list(_walk(path, path, limits, 1, path.resolve()))
     if not path.exists():
         raise BadInput("no such file or folder", file=str(path), mend="check the path")
+    if not path.is_file():
+        # A pipe or a device may never end.
+        raise BadInput("neither a file nor a folder", file=str(path), mend="copy the data into a file")
     return [Source.of_file(path)]
 
 

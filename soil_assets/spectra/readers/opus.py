@@ -227,11 +227,10 @@ def _choose(
     spectra: list[_Spectrum], window: Window, wanted: str | None, blocks: list[_Block]
 ) -> tuple[_Spectrum, tuple[str, ...]]:
     if not spectra:
-        series = any(b.kind == 0 and b.extra == 2 for b in blocks)
         raise BadInput(
             "the OPUS file holds no result spectrum",
             file=window.file,
-            found="a series of spectra" if series else "single-channel spectra or interferograms only",
+            found=_contents(blocks),
             expected="an absorbance or reflectance block",
             mend="in OPUS, compute and save the absorbance (AB) or reflectance (REFL) spectrum",
         )
@@ -256,6 +255,20 @@ def _choose(
             "the OPUS file holds reflectance and no absorbance; A = log10(1/R) where absorbance is needed"
         )
     return chosen, tuple(said)
+
+
+def _contents(blocks: list[_Block]) -> str:
+    """Name the data blocks there are, for the message that none of them can be used."""
+    roles = {1: "sample", 2: "reference", 3: "result"}
+    kinds = {1: "spectrum", 2: "interferogram", 3: "phase", 7: "trace", 8: "interferograms", 9: "spectra"}
+    kinds |= {code: what for code, (_, what) in _SPECTRA.items()} | {19: "result of arithmetics"}
+    forms = {2: " series", 4: " (compact form)"}
+    names = [
+        f"{roles.get(b.role, '')} {kinds.get(b.data, f'block of kind {b.data}')}{forms.get(b.extra, '')}".strip()
+        for b in blocks
+        if b.kind == 0 and b.data not in (0, 13)
+    ]
+    return ", ".join(dict.fromkeys(names)) or "no data"
 
 
 def _facts(window: Window, blocks: list[_Block]) -> dict[str, Any]:
