@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from soil_assets.adapters.great_expectations import evaluate as by_gx
 from soil_assets.quality.expectations import Expectation, evaluate
@@ -63,3 +65,25 @@ def test_what_cannot_be_evaluated_is_an_error_and_no_pass():
 def test_an_empty_table_has_no_failures():
     table = pd.DataFrame({"sample_id": pd.Series([], dtype=object), "x": pd.Series([], dtype=float)})
     assert by_gx({"samples": table}, [expectation("not_null")]).empty
+
+
+cells = st.one_of(st.none(), st.floats(allow_infinity=True), st.sampled_from([0.0, 1.0, -1.0]))
+words = st.one_of(st.none(), st.sampled_from(["", "a", "ab", "b\nb", "^", "1E5", "é", "  "]))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(cells, words, words), min_size=1, max_size=6), st.floats(-2, 2), st.floats(0, 3))
+def test_any_table_is_judged_the_same_by_both(rows, low, width):
+    table = pd.DataFrame(rows, columns=["x", "text", "sample_id"])
+    table = table.astype({"x": float, "text": object, "sample_id": object})
+    rules = [
+        expectation("not_null"),
+        expectation("is_null", "text"),
+        expectation("between", low=low, high=low + width),
+        expectation("between", high=low),
+        expectation("matches", "text", pattern="^a|b$"),
+        expectation("not_matches", "text", pattern=r"[\x00-\x1f]|^\s*$"),
+        expectation("not_null", "sample_id"),
+    ]
+    plain, gx = (by({"samples": table}, rules) for by in (evaluate, by_gx))
+    pd.testing.assert_frame_equal(plain, gx[["expectation", "row", "value"]])

@@ -1,6 +1,8 @@
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from soil_assets.errors import BadInput
 from soil_assets.spectra.axis import Axis
@@ -131,3 +133,42 @@ def test_standardising_twice_changes_nothing():
 @pytest.mark.parametrize(("a", "b"), [("Léo 01", "léo_01"), ("A–7", "a-7"), ("ＡＢ", "ab")])
 def test_spellings_of_one_id_meet(a, b):
     assert normalise_id(a) == normalise_id(b)
+
+
+ids = st.one_of(st.none(), st.text(max_size=6), st.sampled_from(["a", "A ", "b-1", "b 1", "7", "7.0"]))
+anything = st.one_of(
+    st.none(),
+    st.text(max_size=6),
+    st.floats(),
+    st.integers(),
+    st.sampled_from(["<0.1", "1,5", "n.d.", "<LOD"]),
+)
+
+
+@given(st.lists(ids, max_size=6), st.lists(st.tuples(ids, anything, anything), max_size=6))
+@settings(max_examples=200, deadline=None)
+def test_any_join_keeps_every_scan_in_its_place_and_accounts_for_every_id(scan_ids, rows):
+    table = pd.DataFrame(rows, columns=["sample_id", "Clay (g/kg)", "note"]).astype(object)
+    batch = scans(*scan_ids)
+    joined, report = join_lab(batch, table, CATALOGUE, {})
+    assert list(joined.samples["sample_id"]) == list(batch.samples["sample_id"])
+    assert report.lab_rows == len(rows)
+    named = [i for i in scan_ids if i is not None and normalise_id(i) is not None]
+    lab = {normalise_id(i) for i, _, _ in rows if i is not None}
+    assert report.matched == sum(normalise_id(i) in lab for i in named)
+    assert {normalise_id(i) for i in report.scans_without_lab} == {normalise_id(i) for i in named} - lab
+    assert {normalise_id(i) for i in report.lab_without_scans} == lab - {normalise_id(i) for i in named} - {
+        None
+    }
+
+
+@given(st.lists(anything, max_size=8))
+def test_any_cell_is_a_number_a_limit_missing_or_named(values):
+    column = pd.Series(values, dtype=object)
+    numbers, below, bad = parse_numbers(column)
+    assert len(numbers) == len(below) == len(values)
+    assert not np.isinf(numbers).any()
+    assert not (np.isfinite(numbers) & np.isfinite(below)).any()
+    for row in bad:
+        assert np.isnan(numbers[row])
+        assert np.isnan(below[row])
