@@ -68,6 +68,26 @@ class TestColumnNames:
         assert band_runs(["clay.tot_usda.a334_w.pct", "oc_usda.c729_w.pct", "cec_usda.a723_cmolc.kg"]) == []
         assert band_runs(["id", "600", "602"]) == []
 
+    def test_an_ossl_table_of_level_0_keeps_its_keys(self, tmp_path: Path) -> None:
+        frame = table()
+        facts = {
+            "id.layer_uuid_txt": [f"u{i}" for i in range(6)],
+            "id.scan_local_c": [f"{i}XS01" for i in range(6)],
+            "scan.mir.date.begin_iso.8601_yyyy.mm.dd": ["2015-07-14"] * 6,
+            "scan.mir.model.name_utf8_txt": ["Bruker Vertex 70"] * 6,
+            "scan.mir.doi_idf_url": ["https://doi.org/10.1000/1"] * 6,
+            "id.dataset.site_ascii_txt": ["x", "x", "y", "y", "z", "z"],
+        }
+        for place, (name, values) in enumerate(facts.items()):
+            frame.insert(place, name, values)
+        batch = read_text(tmp_path, frame.drop(columns="sample_id").to_csv(index=False))
+        samples = batch.samples
+        assert list(samples["sample_id"]) == facts["id.layer_uuid_txt"]
+        assert list(samples["scan_id"]) == facts["id.scan_local_c"]
+        assert set(samples["instrument"]) == {"Bruker Vertex 70"}
+        assert set(samples["scan_date"]) == {"2015-07-14"}
+        assert batch.groups().tolist() == [0, 0, 1, 1, 2, 2]
+
     def test_two_sets_of_spectra_need_a_choice(self) -> None:
         header = ["id", *[f"scan_mir.{p}_abs" for p in range(600, 700)]]
         header += [f"scan_visnir.{p}_ref" for p in range(350, 450)]

@@ -58,6 +58,10 @@ KNOWN_COLUMNS = {
     "idsitelocalc": "site",
     "instrument": "instrument",
     "operator": "operator",
+    "iddatasetsiteasciitxt": "site",
+    # What the Open Soil Spectral Library calls the instrument and the day of the scan, for each kind of scan.
+    **{f"scan{kind}modelnameutf8txt": "instrument" for kind in ("mir", "visnir", "nir")},
+    **{f"scan{kind}datebeginiso8601yyyymmdd": "scan_date" for kind in ("mir", "visnir", "nir")},
 }
 
 
