@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from soil_assets.benchmarks.drift_changes import CHANGES, along_nature, natural_direction
+from soil_assets.benchmarks.drift_generator import smooth_spectra
 from soil_assets.benchmarks.drift_sets import FOREIGN, RESEMBLING, on_common_axis, read
 from soil_assets.config import DriftPolicy
 from soil_assets.drift.compare import compare
@@ -177,6 +178,18 @@ def limit_exceedances(
             for measure, (count, n) in domain.exceedances(new, rate).items():
                 found.setdefault((measure, rate), []).append(count / n)
     return {key: np.array(shares) for key, shares in found.items()}
+
+
+def in_control_generated(n: int, reference: int, splits: Iterable[int]) -> npt.NDArray[np.float64]:
+    """Return family-wise p-values of unchanged batches of made-up spectra, each against a reference of its own."""
+    policy = DriftPolicy(permutations=PERMUTATIONS)
+    out = []
+    for seed in splits:
+        made = smooth_spectra(reference + n, seed=1000 + seed)
+        profile = fit_profile(made.take(np.arange(reference)), properties=("clay",))
+        report = compare(profile, made.take(np.arange(reference, reference + n)), policy=policy)
+        out.append(math.nan if report.family_p is None else report.family_p)
+    return np.array(out)
 
 
 def soils_in(name: str) -> int:

@@ -14,13 +14,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from soil_assets.benchmarks.drift_generator import smooth_spectra
 from soil_assets.benchmarks.harness import Figure, median_seconds, own_peak_bytes
 from soil_assets.config import DriftPolicy
 from soil_assets.drift.compare import compare
 from soil_assets.drift.profile import fit_profile
 from soil_assets.drift.tables import compare_tables
-from soil_assets.spectra.axis import Axis
-from soil_assets.spectra.batch import SpectralBatch
 
 _REFERENCE, _BATCH = 100_000, 2_000
 _TABLE_REFERENCE, _TABLE_BATCH, _TABLE_COLUMNS = 20_000, 2_000, 200
@@ -31,28 +30,6 @@ def figures() -> tuple[list[Figure], dict[str, Any]]:
     found = _spectra()
     table, extra = _tables()
     return [*found, *table], extra
-
-
-def smooth_spectra(n: int, seed: int, change: float = 0.0) -> SpectralBatch:
-    """Generate absorbance of ``n`` scans, 600-4000 cm-1 at 2: sums of 40 Gaussian bands with lognormal
-    heights.
-
-    A stand-in for sizes that no real set here has; no error rate of the table is taken from it. ``change``
-    raises every height by that share.
-    """
-    axis = Axis.regular(600.0, 4000.0, 2.0, "cm-1")
-    fixed = np.random.default_rng(7)
-    centres, widths = fixed.uniform(600, 4000, 40), fixed.uniform(20, 300, 40)
-    bands = np.exp(-0.5 * ((axis.values - centres[:, None]) / widths[:, None]) ** 2).astype(np.float32)
-    rng = np.random.default_rng(seed)
-    spectra = np.empty((n, len(axis)), dtype=np.float32)
-    for start in range(0, n, 10_000):
-        rows = slice(start, min(start + 10_000, n))
-        count = rows.stop - rows.start
-        heights = rng.lognormal(-1.0, 0.4, (count, 40)).astype(np.float32) * np.float32(1 + change)
-        spectra[rows] = heights @ bands + 1e-4 * rng.standard_normal((count, len(axis)), dtype=np.float32)
-    samples = pd.DataFrame({"sample_id": np.arange(n).astype(str), "clay": rng.normal(20, 5, n)})
-    return SpectralBatch(samples, spectra, axis, "absorbance")
 
 
 def _spectra() -> list[Figure]:

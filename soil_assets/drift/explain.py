@@ -50,10 +50,12 @@ def differing_bands(reference: Features, batch: Features, axis: Axis) -> tuple[B
     spread = np.maximum(reference.broad.std(axis=0, ddof=1), 1e-9)
     difference = (batch.broad.mean(axis=0) - reference.broad.mean(axis=0)) / spread
     size = np.abs(difference)
-    if size.max() < _SMALLEST_STANDARDISED:
+    # Twice what two means of so many soils differ by when nothing changed.
+    least = max(_SMALLEST_STANDARDISED, 2.0 * float(np.sqrt(1 / len(reference) + 1 / len(batch))))
+    if size.max() < least:
         return ()
     positions = bin_positions(axis)
-    high = size >= max(_BAND_SHARE * size.max(), _SMALLEST_STANDARDISED)
+    high = size >= max(_BAND_SHARE * size.max(), least)
     starts = np.flatnonzero(np.diff(np.concatenate([[False], high, [False]]).astype(int)) == 1)
     ends = np.flatnonzero(np.diff(np.concatenate([[False], high, [False]]).astype(int)) == -1)
     found = []

@@ -103,8 +103,8 @@ def soils_of(
         The column to take groups from where it is complete (``sample_id``: none); by default the first
         complete one of :data:`GROUP_COLUMNS`.
     """
-    finite = np.isfinite(batch.spectra).all(axis=1)
-    usable = np.flatnonzero(finite)
+    # A sum is finite where every value is, and needs no second matrix of a million scans.
+    usable = np.flatnonzero(np.isfinite(batch.spectra.sum(axis=1, dtype=np.float64)))
     ids = batch.sample_ids
     # A scan without an id is a soil of its own: it cannot be known to be a replicate.
     own = pd.Series([f"\x00{i}" for i in range(len(batch))])
@@ -112,7 +112,7 @@ def soils_of(
     codes, _ = pd.factorize(keys)
     first = pd.Series(usable).groupby(codes, sort=True).first().to_numpy(dtype=np.intp)
     count = first.size
-    spectra = batch.spectra[usable]
+    spectra = batch.spectra if usable.size == len(batch) else batch.spectra[usable]
     if count < usable.size:
         sums = np.zeros((count, spectra.shape[1]))
         np.add.at(sums, codes, spectra)

@@ -13,14 +13,14 @@ import json
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
-from soil_assets.drift.features import SUMMARIES, Features, features
+from soil_assets.drift.features import Features, features
 from soil_assets.drift.pool import soils_of
 from soil_assets.drift.space import pooled_space
 from soil_assets.errors import BadInput
@@ -97,7 +97,7 @@ class ReferenceProfile:
     def __repr__(self) -> str:
         return f"ReferenceProfile({self.n} soils, {self.quantity}, {self.axis.describe()})"
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """First 12 digits of the hash of everything in the profile."""
         digest = hashlib.sha256(json.dumps(self._facts(), sort_keys=True).encode())
@@ -326,9 +326,3 @@ def _check_schema(facts: Any, source: Path) -> None:
             expected=f"at most {SCHEMA_VERSION}",
             mend="update soil_assets",
         )
-
-
-def summary_table(profile: ReferenceProfile) -> pd.DataFrame:
-    """Return median and 5-95 % range of the scan summaries over the reference, one row a summary."""
-    quantiles = np.quantile(profile.features.summaries, (0.05, 0.5, 0.95), axis=0)
-    return pd.DataFrame(quantiles.T, index=list(SUMMARIES), columns=["p05", "median", "p95"])

@@ -36,7 +36,7 @@ CHECK_OF_FAMILY: Mapping[str, CheckName] = {
     "categories": "batch_drift",
     "predictions": "prediction_shift",
     "outliers": "applicability",
-    "neighbours": "applicability",
+    "neighbours": "batch_drift",
     "exceedances": "applicability",
 }
 

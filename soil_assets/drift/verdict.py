@@ -43,6 +43,7 @@ _WHAT: Mapping[CheckName, str] = {
     "prediction_shift": "predictions",
     "applicability": "samples far out",
 }
+_SPECTRAL = ("spectra", "components", "signatures", "summaries", "outliers", "neighbours")
 _NOISE_COLUMNS = slice(4, 7)
 #: A change of noise smaller than this is not worth a sentence.
 _NOISE_RATIO = 1.5
@@ -78,8 +79,9 @@ def judge(evidence: Evidence, policy: DriftPolicy) -> DriftReport:
     reasons: list[str] = []
     if verdict == "fail":
         axis = evidence.profile.axis
-        bands = differing_bands(evidence.reference, evidence.batch, axis)
-        amounts = signature_amounts(evidence.reference, evidence.batch, axis)
+        if set(significant["family"]) & set(_SPECTRAL):
+            bands = differing_bands(evidence.reference, evidence.batch, axis)
+            amounts = signature_amounts(evidence.reference, evidence.batch, axis)
         cause, reasons = _reasons(evidence, significant, bands, amounts)
     elif verdict == "warn":
         worst = table.iloc[int(table["p_adjusted"].argmin())]
@@ -161,19 +163,20 @@ def _check(name: CheckName, table: pd.DataFrame) -> DriftCheck:
     if mine.empty:
         return DriftCheck(True, False, f"not judged: there are no {_WHAT[name]} to compare")
     smallest = float(mine["p_adjusted"].min())
+    tests = "1 test" if len(mine) == 1 else f"{len(mine)} tests"
     found = mine[mine["significant"]]
     if found.empty:
         return DriftCheck(
             True,
             True,
-            f"{_WHAT[name]}: no difference in {len(mine)} tests (smallest adjusted p {smallest:.2g})",
+            f"{_WHAT[name]}: no difference in {tests} (smallest adjusted p {smallest:.2g})",
         )
     strongest = found.sort_values(["p_adjusted", "p_value", "effect"], ascending=[True, True, False]).iloc[0]
     return DriftCheck(
         False,
         True,
-        f"{_WHAT[name]}: {len(found)} of {len(mine)} tests differ, most of all {strongest['name']} "
-        f"(adjusted p {strongest['p_adjusted']:.2g}, effect {strongest['effect']:.2g})",
+        f"{_WHAT[name]}: {len(found)} of {tests} differ{'s' if len(found) == 1 else ''}, most of all "
+        f"{strongest['name']} (adjusted p {strongest['p_adjusted']:.2g}, effect {strongest['effect']:.2g})",
     )
 
 
@@ -183,7 +186,7 @@ def _reasons(
     """Say what differs; the likely cause first, where the pattern tells one."""
     found = {family: [str(n) for n in part["name"]] for family, part in significant.groupby("family")}
     axis, soils, profile = evidence.profile.axis, evidence.soils, evidence.profile
-    spectral = [f for f in ("spectra", "components", "signatures", "summaries") if f in found]
+    spectral = [f for f in _SPECTRAL[:4] if f in found]
     noise = (
         _noise_change(evidence) if any(n.startswith("noise") for n in found.get("summaries", [])) else None
     )

@@ -72,41 +72,55 @@ def envelope(profile: ReferenceProfile, batch: SpectralBatch, bands: tuple[Band,
 
 
 def scores(profile: ReferenceProfile, batch: SpectralBatch) -> bytes:
-    """Draw the first two components of the profile's frozen space, in standard deviations of the reference.
+    """Draw the two components of the profile's frozen space on which the batch differs most.
 
     Returns
     -------
     bytes
-        PNG.
+        PNG; the axes are in standard deviations of the reference.
     """
     profile.check_comparable(batch)
     usable = batch.take(np.isfinite(batch.spectra).all(axis=1))
-    known = _thinned(profile.scores(profile.features))
-    new = _thinned(profile.scores(features(usable))) if len(usable) else np.empty((0, known.shape[1]))
-    second = min(1, known.shape[1] - 1)
+    known = profile.scores(profile.features)
+    new = profile.scores(features(usable)) if len(usable) else np.empty((0, known.shape[1]))
+    first, second = _most_different(known, new)
 
     def draw(ax: Axes) -> None:
-        ax.scatter(
-            known[:, 0],
-            known[:, second],
-            s=16,
-            color=GREY,
-            alpha=0.7,
-            linewidth=0,
-            label=f"reference (n = {profile.n})",
-        )
-        ax.scatter(
-            new[:, 0], new[:, second], s=20, marker="^", color=BLUE, alpha=0.85, linewidth=0,
-            label=f"batch (n = {len(usable)})",
-        )  # fmt: skip
+        for values, marker, colour, label in (
+            (_thinned(known), "o", GREY, f"reference (n = {profile.n})"),
+            (_thinned(new), "^", BLUE, f"batch (n = {len(usable)})"),
+        ):
+            ax.scatter(
+                values[:, first],
+                values[:, second],
+                s=18,
+                marker=marker,
+                color=colour,
+                alpha=0.8,
+                linewidth=0,
+                label=label,
+            )
         ax.axhline(0, color=INK, linewidth=0.5)
         ax.axvline(0, color=INK, linewidth=0.5)
-        ax.set_xlabel("Component 1 (reference sd)")
+        ax.set_xlabel(f"Component {first + 1} (reference sd)")
         ax.set_ylabel(f"Component {second + 1} (reference sd)")
         ax.set_title("Component scores: batch against reference")
         ax.legend(loc="best", fontsize=8)
 
     return png(draw)
+
+
+def _most_different(known: FloatArray, new: FloatArray) -> tuple[int, int]:
+    """Return the two components with the largest Kolmogorov-Smirnov distance, the first two without a batch."""
+    count = known.shape[1]
+    if count < 2 or not len(new):
+        return 0, min(1, count - 1)
+    both = np.concatenate([known, new])
+    order = np.argsort(both, axis=0, kind="stable")
+    steps = np.where(order < len(known), 1.0 / len(known), -1.0 / len(new))
+    distance = np.abs(np.cumsum(steps, axis=0)).max(axis=0)
+    first, second = np.sort(np.argsort(-distance, kind="stable")[:2])
+    return int(first), int(second)
 
 
 def difference(profile: ReferenceProfile, batch: SpectralBatch, bands: tuple[Band, ...] = ()) -> bytes:
