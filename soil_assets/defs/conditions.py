@@ -52,11 +52,14 @@ def whatever_the_gates_say() -> AutomationCondition:
     ).with_label("whatever_the_gates_say")
 
 
-def once_and_on_new_code() -> AutomationCondition:
-    """Materialize what has no inputs: when it is missing, and never by itself again (``merged_changes`` does that)."""
+def while_missing() -> AutomationCondition:
+    """Materialize what has no inputs while it is missing; ``merged_changes`` does it again on new code.
+
+    Without ``newly_true()``: on an instance that starts empty nothing *becomes* missing. A run that failed is not
+    repeated by itself: the same data would fail again.
+    """
     return (
-        (AutomationCondition.missing() & ~AutomationCondition.in_progress())
-        .newly_true()
-        .since_last_handled()
-        .with_label("once_and_on_new_code")
-    )
+        AutomationCondition.missing()
+        & ~AutomationCondition.in_progress()
+        & ~AutomationCondition.execution_failed()
+    ).with_label("while_missing")

@@ -34,6 +34,8 @@ def new_batches_sensor(settings: Settings, job_name: str) -> dg.SensorDefinition
         description="Finds batches that are whole in the landing zone and sends each through its gates.",
     )
     def new_batches(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        if stored_data_version(context.instance, "reference_spectra") is None:
+            return dg.SkipReason("the golden reference is not materialized yet; batches wait for it")
         landing = Store(settings.url("landing"))
         known: dict[str, str] = json.loads(context.cursor) if context.cursor else {}
         requests: list[dg.RunRequest] = []

@@ -6,7 +6,7 @@ from soil_assets.config import Settings
 from soil_assets.defs.assets.common import OWNERS, batch_metadata, png
 from soil_assets.defs.checks import Gate, check_specs, passed_or_not
 from soil_assets.defs.code_versions import code_version
-from soil_assets.defs.conditions import once_and_on_new_code
+from soil_assets.defs.conditions import while_missing
 from soil_assets.defs.resources import Soil
 
 FROZEN = (Gate("frozen", "the data behind the definition have the checksum that was frozen"),)
@@ -45,7 +45,7 @@ def _frozen_asset(name: str, source: str, description: str, settings: Settings) 
         description=description,
         code_version=code_version("benchmarks/frozen_sets.py", "spectra", settings=[chosen, settings.axis]),
         check_specs=check_specs(name, FROZEN),
-        automation_condition=once_and_on_new_code(),
+        automation_condition=while_missing(),
     )
     def frozen(soil: Soil) -> dg.MaterializeResult:
         from soil_assets.benchmarks.frozen_sets import load_frozen
