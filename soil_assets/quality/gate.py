@@ -33,6 +33,9 @@ from soil_assets.spectra.batch import Quantity, SpectralBatch
 from soil_assets.spectra.catalogue import Catalogue
 from soil_assets.spectra.lab import standardise
 
+#: No instrument writes such numbers, in absorbance or in reflectance, fraction or percent.
+_GARBAGE = 1e4
+
 
 class UnreadableFile(Protocol):
     """A file of a landed batch that could not be read (``spectra.landed.Unreadable``)."""
@@ -167,16 +170,19 @@ def assess(
     figures = quality_figures(batch, axis)
     ready = np.flatnonzero(placeable(figures, axis))
     harmonised = place_on(batch, ready, axis, quantity)
-    features, note = feature_figures(harmonised, ready, len(batch), reference_figures)
+    # Comparisons between scans are made without those whose numbers are garbage: one of them would spoil a mean.
+    sane = np.abs(harmonised.spectra).max(axis=1, initial=0.0) <= _GARBAGE
+    compared, rows = (harmonised, ready) if sane.all() else (harmonised.take(sane), ready[sane])
+    features, note = feature_figures(compared, rows, len(batch), reference_figures)
     notes += [note] if note and len(batch) else []
-    replicates, summary = replicate_figures(harmonised, ready, len(batch), policy.replicate_ratio)
+    replicates, summary = replicate_figures(compared, rows, len(batch), policy.replicate_ratio)
     notes += [summary.describe() or "replicates: no sample has two usable scans"] if len(batch) else []
-    copies = copies_within(batch, harmonised, ready, policy.near_copy_distance)
+    copies = copies_within(batch, compared, rows, policy.near_copy_distance)
     index = KnownSpectra.of(known) if isinstance(known, SpectralBatch) else known
     if index is None:
         notes.append("duplicates: no earlier batches to compare with")
     else:
-        earlier = landed_before(harmonised, ready, index, len(batch), policy.near_copy_distance)
+        earlier = landed_before(compared, rows, index, len(batch), policy.near_copy_distance)
         copies["landed_before"] = pd.array(earlier, dtype=object)
         notes.append(f"duplicates: compared with {len(index)} scans of earlier batches")
     figures = pd.concat([figures, features, replicates, copies], axis=1)

@@ -1,4 +1,4 @@
-"""The quarantine, seen by a person: what waits there, and the path of one sample through the gate.
+"""The quarantine, seen by a person: what waits there.
 
 Belongs here: pure functions over the gate's tables. Does not belong here: letting a scan go on
 (``quality.releases``), the table that goes back to the lab (``quality.lab_return``), where tables are kept.
@@ -6,7 +6,7 @@ Belongs here: pure functions over the gate's tables. Does not belong here: letti
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -64,45 +64,6 @@ def show_quarantine(
         _all_there(asked, set().union(*held), "no such rule in this quarantine", sorted(set().union(*held)))
         keep &= np.array([bool(h & set(asked)) for h in held], dtype=bool)
     return table[keep].reset_index(drop=True)
-
-
-def sample_path(
-    sample: str, findings: Mapping[str, pd.DataFrame], accepted: Mapping[str, Sequence[str]]
-) -> pd.DataFrame:
-    """Tell one sample's path through the quality gate of every batch it landed in.
-
-    Parameters
-    ----------
-    sample : str
-        Its id, in any spelling that the join folds together.
-    findings : mapping of str to DataFrame
-        By batch.
-    accepted : mapping of str to sequence of str
-        Accepted sample ids by batch.
-
-    Returns
-    -------
-    DataFrame
-        ``batch``, ``verdict`` (``quarantined``, ``accepted``, ``accepted with warnings``), ``rule``,
-        ``found``, ``expected``, ``mend``; empty when no batch knows the sample.
-    """
-    wanted = normalise_id(sample)
-    rows: list[dict[str, Any]] = []
-    for batch in dict.fromkeys([*findings, *accepted]):
-        table = findings.get(batch)
-        hit = (
-            []
-            if table is None
-            else [pd.notna(i) and normalise_id(str(i)) == wanted for i in table["sample_id"]]
-        )
-        if table is not None and any(hit):
-            for _, finding in table[hit].iterrows():
-                verdict = "quarantined" if finding["severity"] == "critical" else "accepted with warnings"
-                words = {c: finding[c] for c in ("rule", "found", "expected", "mend")}
-                rows.append({"batch": batch, "verdict": verdict, **words})
-        elif any(normalise_id(str(i)) == wanted for i in accepted.get(batch, ())):
-            rows.append({"batch": batch, "verdict": "accepted"})
-    return pd.DataFrame(rows, columns=["batch", "verdict", "rule", "found", "expected", "mend"])
 
 
 def _all_there(wanted: Mapping[Any, str], present: set[Any], what: str, expected: Iterable[Any]) -> None:

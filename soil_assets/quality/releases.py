@@ -12,7 +12,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -26,7 +26,6 @@ from soil_assets.spectra.batch import SpectralBatch
 NEVER_RELEASED = frozenset(
     {"unreadable_file", "missing_bands", "covers_model_range", "id_missing", "id_unsafe"}
 )
-_COLUMNS = ("scan_key", "sample_id", "faults", "who", "why", "when")
 
 
 @dataclass(frozen=True)
@@ -115,20 +114,6 @@ def release(
         key, sample = str(row["scan_key"]), str(row["sample_id"])
         releases.append(Release(key, sample, faults, who.strip(), why.strip(), stamp))
     return releases
-
-
-def releases_table(releases: Sequence[Release]) -> pd.DataFrame:
-    """Return releases as a table to keep."""
-    table = pd.DataFrame([asdict(r) | {"faults": "; ".join(r.faults)} for r in releases])
-    return table.reindex(columns=list(_COLUMNS))
-
-
-def releases_from(table: pd.DataFrame) -> list[Release]:
-    """Read what :func:`releases_table` returned."""
-    return [
-        Release(key, sample, tuple(faults.split("; ")), who, why, when)
-        for key, sample, faults, who, why, when in table[list(_COLUMNS)].astype(str).itertuples(index=False)
-    ]
 
 
 def apply_releases(

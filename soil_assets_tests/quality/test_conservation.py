@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from soil_assets.spectra.axis import Axis
 from soil_assets.spectra.batch import SpectralBatch
+from soil_assets.spectra.harmonise import to_quantity
 from soil_assets_tests.quality.batches import AXIS, judge, real
 from soil_assets_tests.quality.test_gate import Landed, Unread
 
@@ -35,7 +36,7 @@ def batches(draw):
     quantity, scale = draw(
         st.sampled_from([("absorbance", "fraction"), ("reflectance", "fraction"), ("reflectance", "percent")])
     )
-    filler = draw(st.sampled_from([0.3, 30.0, np.nan]))
+    filler = draw(st.sampled_from([0.3, 30.0, np.nan, 3.4e38, -1e30]))
     spectra = np.full((count, bands), filler, dtype=np.float32)
     spectra += np.sin(np.arange(bands, dtype=np.float32)) * np.float32(0.1)
     for _ in range(draw(st.integers(0, 10))):
@@ -77,6 +78,23 @@ NARROW = Axis(np.array([3000.0, 2990.0, 2980.0]), "cm-1")
 def test_any_garbage_is_conserved(batch, files, axis):
     unreadable = tuple(Unread(f"{i}.0", "wrong magic") for i in range(files))
     check(judge(Landed(batch, unreadable), axis=axis), len(batch), files, axis)
+
+
+def test_numbers_no_instrument_writes_spoil_nothing_but_their_own_scans():
+    batch = to_quantity(real("NRW.62"), "absorbance")
+    spectra = batch.spectra.copy()
+    spectra[0] = 3.4e38
+    spectra[1, ::2], spectra[1, 1::2] = 3.4e38, -3.4e38
+    spectra[2] *= 1e30
+    spectra[3] = 0
+    spectra[4, 5] = 3e38
+    samples = batch.samples.astype({"sample_id": object})
+    samples.loc[:9, "sample_id"] = ["a", "a", "b", "b", "c", "a", "b", "c", "d", "d"]
+    known = judge(real("NRW.62").take([20])).accepted
+    result = judge(replace(batch, spectra=spectra, samples=samples), known=known)
+    assert set(result.quarantine["row"]) == {1, 2, 3, 4, 5, 21}
+    whole = judge(batch).figures
+    np.testing.assert_allclose(result.figures["water_excess"][10:], whole["water_excess"][10:], atol=1.0)
 
 
 def fault(rows):

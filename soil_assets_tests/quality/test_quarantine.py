@@ -7,8 +7,8 @@ import pytest
 
 from soil_assets.errors import BadInput
 from soil_assets.quality.lab_return import LAB_COLUMNS, lab_table_with_mends, workbook_bytes
-from soil_assets.quality.quarantine import list_quarantines, sample_path, show_quarantine
-from soil_assets.quality.releases import release, releases_from, releases_table, scan_keys
+from soil_assets.quality.quarantine import list_quarantines, show_quarantine
+from soil_assets.quality.releases import release, scan_keys
 from soil_assets_tests.quality.batches import damaged, judge, real
 from soil_assets_tests.quality.test_gate import Landed, Unread
 
@@ -41,7 +41,7 @@ def test_show_finds_samples_and_rules_and_refuses_what_is_not_there():
 def test_a_release_lets_exactly_that_scan_go_on_and_is_told():
     first = judge(damaged())
     releases = let_go(first, "NRW.115-108")
-    again = judge(damaged(), releases=releases_from(releases_table(releases)))
+    again = judge(damaged(), releases=releases)
     assert again.counts == {"landed": 15, "accepted": 11, "quarantined": 4}
     assert "NRW.115-108" in set(again.accepted.sample_ids)
     told = again.findings[again.findings["rule"] == "impossible_value"].iloc[0]
@@ -147,16 +147,3 @@ def test_the_workbook_holds_text_and_never_a_formula():
     ]
     assert {c.data_type for c in sheet["A"]} == {"s"}
     assert [c.value for c in sheet["B"]] == ["n", 1, 2.5, None, 4, 5]
-
-
-def test_the_path_of_one_sample_through_every_batch():
-    first, second = judge(damaged()), judge(real("NRW.115").take([107, 108]))
-    findings = {"one": first.findings, "two": second.findings}
-    accepted = {"one": list(first.accepted.sample_ids), "two": list(second.accepted.sample_ids)}
-    path = sample_path("nrw.115 108", findings, accepted)
-    assert list(path["batch"]) == ["one", "two"]
-    assert list(path["verdict"]) == ["quarantined", "accepted"]
-    assert path["mend"][0] == "mend the value of clay or leave it empty"
-    warned = sample_path("NRW.115-103", findings, accepted)
-    assert list(warned["verdict"]) == ["accepted with warnings"]
-    assert sample_path("nobody", findings, accepted).empty
