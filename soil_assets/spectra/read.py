@@ -91,7 +91,7 @@ def read_source(source: Source, options: ReadOptions) -> list[Scans | PlainTable
 
 
 def _read_by_content(source: Source, options: ReadOptions) -> list[Scans | PlainTable]:
-    head = source.head()
+    head, whole = source.head()
     kind = format_of(head, source.name)
     if kind == "parquet":
         from soil_assets.spectra.readers.columnar import read_columnar
@@ -99,8 +99,7 @@ def _read_by_content(source: Source, options: ReadOptions) -> list[Scans | Plain
         return [read_columnar(source, options)]
     if kind == "text":
         return [_read_text(source, head, options)]
-    # A head that is not full is the whole file (the unpacked one, when it is gzipped).
-    raw = head if len(head) < HEAD_BYTES else source.read(options.limits.file_bytes)
+    raw = head if whole else source.read(options.limits.file_bytes)
     if kind == "opus":
         from soil_assets.spectra.readers.opus import read_opus
 
@@ -136,7 +135,7 @@ def _read_text(source: Source, head: bytes, options: ReadOptions) -> Scans | Pla
     from soil_assets.spectra.readers.text import dialect_of, first_rows
 
     if len(head) == HEAD_BYTES and head.count(b"\n") < _FEWEST_LINES:
-        head = source.head(_LONGEST_HEADER)  # a header of very many bands does not fit the usual sample
+        head, _ = source.head(_LONGEST_HEADER)  # a header of very many bands does not fit the usual sample
     dialect = dialect_of(head, source.name)
     if looks_like_pairs(*first_rows(head, dialect)):
         return read_pairs(source, source.read(options.limits.file_bytes), dialect, options)

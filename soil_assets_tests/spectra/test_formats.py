@@ -76,6 +76,16 @@ def test_the_name_does_not_decide_the_format(name: str) -> None:
     np.testing.assert_array_equal(honest.spectra, disguised.spectra)
 
 
+@pytest.mark.parametrize("name", ["soil_1.0", "soil_2.asd", "soil_dif.dx", "spectra.csv"])
+def test_a_gzipped_file_in_several_members_is_one_file(name: str) -> None:
+    import gzip
+
+    middle = len(FILES[name]) // 2
+    packed = gzip.compress(FILES[name][:middle]) + gzip.compress(FILES[name][middle:])
+    batch = batch_of(packed, f"{name}.gz")
+    np.testing.assert_array_equal(batch.spectra, batch_of(FILES[name], name).spectra)
+
+
 def test_wrong_magic_is_named_not_guessed() -> None:
     raw = b"\n\n\xfe\xff" + FILES["soil_1.0"][4:]
     with pytest.raises(BadInput, match="known format") as error:

@@ -67,6 +67,7 @@ class TestColumnNames:
         assert band_runs(["id", *[f"PC{i}" for i in range(1, 60)]]) == []
         assert band_runs(["clay.tot_usda.a334_w.pct", "oc_usda.c729_w.pct", "cec_usda.a723_cmolc.kg"]) == []
         assert band_runs(["id", "600", "602"]) == []
+        assert band_runs(["plot", *[str(year) for year in range(2001, 2016)]]) == []
 
     def test_an_ossl_table_of_level_0_keeps_its_keys(self, tmp_path: Path) -> None:
         frame = table()

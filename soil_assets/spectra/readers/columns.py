@@ -23,7 +23,7 @@ _BAND = re.compile(
     re.IGNORECASE,
 )
 #: Fewer columns than this are properties with numbers in their names, not a spectrum.
-_FEWEST_BANDS = 8
+_FEWEST_BANDS = 20
 #: Wavelengths and wavenumbers of soil spectra lie inside, with room to spare.
 _POSITIONS = (150.0, 30_000.0)
 

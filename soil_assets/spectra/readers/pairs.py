@@ -24,7 +24,7 @@ from soil_assets.spectra.readers.source import Source
 from soil_assets.spectra.readers.text import Dialect, decode, is_number, lines_of, split_line
 
 #: A table with fewer rows than this is not a spectrum on its side.
-_FEWEST_BANDS = 8
+_FEWEST_BANDS = 20
 #: Columns that stand beside the spectrum in field instruments' exports, and are not it.
 _AXIS_WORD = re.compile(r"wave|lambda|\bnm\b|cm-1|cm\^-1|1/cm|\bwvl\b|\bwn\b|\bwl\b", re.IGNORECASE)
 _NOT_A_SPECTRUM = re.compile(r"\b(rad|radiance|irradiance|dn|norm|counts|dark|raw|ref\.)", re.IGNORECASE)

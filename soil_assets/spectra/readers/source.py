@@ -76,16 +76,16 @@ class Source:
                 "the file cannot be opened", file=self.name, found=error.strerror or str(error)
             ) from None
 
-    def head(self, count: int = HEAD_BYTES) -> bytes:
-        """Return the first bytes, unpacked when the file is gzipped."""
+    def head(self, count: int = HEAD_BYTES) -> tuple[bytes, bool]:
+        """Return the first bytes, unpacked when the file is gzipped, and whether they are the whole file."""
         with self.open() as stream:
             raw = _read(stream, count, self.name)
             if not raw.startswith(_GZIP):
-                return raw
+                return raw, len(raw) < count
             try:
                 # Window bits over 31 let zlib take the gzip header; what is cut at the end does not matter
                 # here.
-                return zlib.decompressobj(wbits=31).decompress(raw, count)
+                return zlib.decompressobj(wbits=31).decompress(raw, count), False
             except zlib.error as error:
                 raise _damaged_gzip(self.name, error) from None
 
