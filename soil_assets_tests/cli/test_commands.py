@@ -71,7 +71,7 @@ def test_read_says_what_a_batch_is(home: Path) -> None:
     code, out, _ = soil("read", landing(home, "same-field"), "--json")
     facts = json.loads(out)
     assert code == 0
-    assert facts["scans"] == facts["landed"] == 22
+    assert facts["scans"] == facts["landed"] == 24
     assert facts["quantity"] == "reflectance"
     assert {"clay", "ph", "soc"} <= set(facts["columns"])
 
@@ -108,7 +108,7 @@ def test_train_evaluate_predict_agree(home: Path, tmp_path: Path) -> None:
     code, out, _ = soil("evaluate", model, "nrw115-benchmark", "--json")
     assert code == 0
     measured = json.loads(out)
-    assert measured["n"] == 24
+    assert measured["n"] == 22
     code, out, _ = soil("predict", model, "nrw115-benchmark", "--json")
     assert code == 0
     predicted = json.loads(out)["predictions"]

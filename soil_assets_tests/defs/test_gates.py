@@ -22,9 +22,9 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """Frozen sets, and three landed batches: b1 and b3 of the reference's field, b2 of too short a range."""
     made = make_platform(Path(tmp_path_factory.mktemp("house")))
     assert made.run("reference_spectra,benchmark_spectra").success
-    land_as(made.landing, "b1", folds(8))
+    land_as(made.landing, "b1", folds(6))
     land_as(made.landing, "b2", SHORT_RANGE)
-    land_as(made.landing, "b3", folds(9))
+    land_as(made.landing, "b3", folds(7))
     try:
         yield made
     finally:
