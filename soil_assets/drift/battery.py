@@ -25,6 +25,7 @@ from soil_assets.drift.two_sample import (
     energy,
     far_out,
     kolmogorov_smirnov,
+    location,
     log_excess,
     neighbours,
 )
@@ -133,7 +134,7 @@ def _spectral_tests(pool: Pool, labels: Labellings) -> list[Tested]:
     tests.append(far_out("outliers", "distance from the centre", pool.excess, labels))
     tests.append(neighbours("neighbours", "nearest scans", pool.points(), labels))
     amounts = filtered(pool.raw, bin_positions(pool.profile.axis), pool.profile.axis)
-    tests += kolmogorov_smirnov("signatures", [s.name for s in SIGNATURES], amounts, labels)
+    tests += location("signatures", [s.name for s in SIGNATURES], amounts, labels)
     tests += kolmogorov_smirnov("summaries", pool.summary_names, pool.summaries, labels)
     return tests
 

@@ -28,7 +28,7 @@ WEIGHTS: Mapping[str, float] = {"outliers": 4.0, "spectra": 2.0, "components": 0
 MATERIAL: Mapping[str, float] = {
     "spectra": 0.005,
     "components": 0.10,
-    "signatures": 0.10,
+    "signatures": 0.20,
     "summaries": 0.10,
     "properties": 0.10,
     "predictions": 0.10,

@@ -120,6 +120,35 @@ def _ks_distances(ranked: npt.NDArray[np.float32], labels: Labellings) -> FloatA
     return out
 
 
+def location(family: str, names: Sequence[str], values: FloatArray, labels: Labellings) -> list[Tested]:
+    """Test every column of ``values``, shape (n_pool, n_columns), for a shift by its normal scores.
+
+    The test of van der Waerden (1952): ranks are replaced by normal quantiles, so that it is as powerful as a t-test
+    on normal data and heavy tails do no harm. The statistic, and the effect, is the size of the difference of the
+    mean scores of both sides, in about standard deviations.
+    """
+    if not len(names):
+        return []
+    from scipy.special import log_ndtr, ndtri
+
+    size = labels.sizes.astype(np.float64)
+    rest = labels.pool - size
+    tested = []
+    for name, ranked in zip(names, ranks(values), strict=True):
+        scores = ndtri(ranked / (labels.pool + 1))
+        scores = scores - scores.mean()
+        difference = np.abs(_batch_sums(scores, labels)) * (1.0 / size + 1.0 / rest)
+        error = np.sqrt(scores.var() * labels.pool / max(labels.pool - 1, 1) * (1.0 / size + 1.0 / rest))
+        error = np.maximum(error, 1e-12)
+        score = -(log_ndtr(-difference / error) + np.log(2.0)) / np.log(10.0)
+
+        def statistic_at(wanted: float, error: float = float(error[0])) -> float:
+            return -float(ndtri(0.5 * 10.0**-wanted)) * error
+
+        tested.append(Tested(family, name, difference, np.asarray(score), float(difference[0]), statistic_at))
+    return tested
+
+
 def log_excess(distances: FloatArray) -> FloatArray:
     """Return max(0, log(distance / upper quartile)), scaled so that the median of those beyond it is 1."""
     logs = np.log(np.maximum(distances, _TINY))

@@ -4,7 +4,7 @@ from math import comb
 
 import numpy as np
 import pytest
-from scipy.stats import chi2_contingency, ks_2samp
+from scipy.stats import chi2_contingency, ks_2samp, ttest_ind
 
 from soil_assets.drift.family import combine
 from soil_assets.drift.labellings import even_labellings, grouped_labellings
@@ -13,6 +13,7 @@ from soil_assets.drift.two_sample import (
     energy,
     far_out,
     kolmogorov_smirnov,
+    location,
     log_excess,
     neighbours,
 )
@@ -66,6 +67,19 @@ def test_chi_squared_and_cramers_v_are_scipys() -> None:
     expected = chi2_contingency(table, correction=False)
     assert tested.statistic[0] == pytest.approx(expected.statistic)
     assert tested.effect == pytest.approx(np.sqrt(expected.statistic / 70))
+
+
+def test_location_is_as_significant_as_a_t_test_on_normal_data() -> None:
+    generator = np.random.default_rng(3)
+    values = generator.normal(size=(120, 2))
+    values[-20:, 1] += 0.9
+    labels = even_labellings(120, 20, 1999, seed=1)
+    same, shifted = location("signatures", ["same", "shifted"], values, labels)
+    for tested, column in ((same, 0), (shifted, 1)):
+        expected = ttest_ind(values[-20:, column], values[:-20, column]).pvalue
+        assert np.log10(tested.p_value) == pytest.approx(max(np.log10(expected), -3.3), abs=0.35)
+    assert shifted.effect == pytest.approx(0.9, abs=0.4)
+    assert shifted.statistic_at(shifted.score[0]) == pytest.approx(shifted.statistic[0], rel=1e-6)
 
 
 def test_a_few_rows_far_out_are_noticed_where_kolmogorov_smirnov_does_not() -> None:
