@@ -10,6 +10,7 @@ import typer
 from soil_assets.cli.app import app
 from soil_assets.cli.console import AsJson, GateFailed, say, show, show_json, show_table
 from soil_assets.config import load_settings
+from soil_assets.errors import BadInput
 
 Data = Annotated[str, typer.Argument(help="A file, a folder or a URL of spectra.", metavar="DATA")]
 Lab = Annotated[str | None, typer.Option(help="Lab table to join: CSV, TSV or XLSX.", metavar="TABLE")]
@@ -182,3 +183,36 @@ def _one_line(value: Any) -> str:
         shown = [_one_line(v) for v in value[:8]]
         return "; ".join(shown) + (f" ... ({len(value)})" if len(value) > 8 else "")
     return str(value)
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="A folder with spectra, or with one folder a batch.")],
+    out: Annotated[Path | None, typer.Option(help="Write the proposal here instead of printing it.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Propose a soil.yaml from what a folder holds: the axis every batch covers, and properties worth modelling."""
+    import yaml
+
+    from soil_assets.cli.inputs import catalogue_of, landed_from
+    from soil_assets.spectra.proposal import propose
+
+    settings = load_settings()
+    inside = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    batches = []
+    for place in inside or [folder]:
+        landed = landed_from(str(place), settings)
+        if landed.batch is not None:
+            batches.append(landed.batch)
+        say(f"{place.name}: {landed.landed} landed, {0 if landed.batch is None else len(landed.batch)} read")
+    proposal = propose(batches, catalogue_of(settings))
+    wanted = {"properties": list(proposal.properties) or list(settings.properties), "axis": proposal.axis}
+    text = "".join(f"# {note}\n" for note in proposal.notes) + yaml.safe_dump(wanted, sort_keys=False)
+    if out is not None:
+        if out.exists():
+            raise BadInput("this file is there already", file=str(out), mend="name another file with --out")
+        out.write_text(text, encoding="utf-8")
+    if as_json:
+        show_json({**wanted, "notes": proposal.notes, "written": None if out is None else str(out)})
+    else:
+        show(text.rstrip() if out is None else f"written to {out}")

@@ -50,6 +50,7 @@ def test_help_teaches_every_command() -> None:
     assert top.exit_code == 0
     for name in (
         "demo",
+        "init",
         "read",
         "validate",
         "drift",
@@ -165,3 +166,14 @@ def test_a_spectrum_of_another_range_is_refused_with_both_ranges(home: Path, tmp
 def test_registry_list_of_nothing(home: Path) -> None:
     code, out, _ = soil("registry", "list", "--json")
     assert (code, json.loads(out)) == (0, [])
+
+
+def test_init_proposes_settings_that_fit(home: Path, tmp_path: Path) -> None:
+    out = tmp_path / "soil.yaml"
+    code, printed, _ = soil("init", str(home / "landing"), "--out", str(out), "--json")
+    assert code == 0
+    assert json.loads(printed)["axis"]["unit"] == "cm-1"
+    assert soil("--config", str(out), "validate", landing(home, "short-range"), "--json")[0] == 0
+    assert soil("init", str(home / "landing"), "--out", str(out))[0] == 2, (
+        "an existing file is not overwritten"
+    )
