@@ -14,6 +14,9 @@ import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+
 from soil_assets.reporting.escaping import visible
 
 if TYPE_CHECKING:
@@ -85,6 +88,12 @@ def _encode(canvas: Any) -> bytes:
     # 64 colours are plenty for lines and bands and make the file a third as large.
     image.convert("RGB").quantize(64, dither=Image.Dither.NONE).save(out, format="PNG", optimize=True)
     return out.getvalue()
+
+
+def drawable(values: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+    """Tell which values can be drawn: finite, and not so large that their squares are not."""
+    array = np.asarray(values, dtype=np.float64)
+    return np.asarray(np.isfinite(array) & (np.abs(array) < 1e100))
 
 
 def nothing(ax: Axes, words: str) -> None:

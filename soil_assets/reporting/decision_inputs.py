@@ -64,9 +64,12 @@ class BandImportance(_Facts):
 
     @property
     def usable(self) -> bool:
-        """Whether there is one importance a band, on an axis of at least two."""
-        known = np.isfinite(self.positions_array)
-        return len(self.vip) == len(self.positions) > 1 and bool(known.all())
+        """Whether there is one importance a band, on a spectral axis (see ``Axis``) of at least two."""
+        positions = self.positions_array
+        if not len(self.vip) == positions.size > 1 or not (np.isfinite(positions) & (positions > 0)).all():
+            return False
+        steps = np.diff(positions)
+        return bool((steps > 0).all() or (steps < 0).all())
 
     @property
     def positions_array(self) -> npt.NDArray[np.float64]:

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
+from soil_assets.reporting.canvas import drawable
+
 _BINS = 11
 
 
@@ -60,7 +62,7 @@ def _shares(values: npt.NDArray[np.float64], edges: npt.NDArray[np.float64]) -> 
 
 def _finite(values: npt.ArrayLike) -> npt.NDArray[np.float64]:
     array = np.ravel(np.asarray(values, dtype=np.float64))
-    return array[np.isfinite(array)]
+    return array[drawable(array)]
 
 
 def _plain(text: str) -> str:

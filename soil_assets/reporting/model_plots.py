@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from soil_assets.reporting.canvas import BLUE, GREY, INK, ORANGE, cut, in_unit, nothing, png
+from soil_assets.reporting.canvas import BLUE, GREY, INK, ORANGE, cut, drawable, in_unit, nothing, png
 from soil_assets.reporting.numerals import count, finite
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def residuals(predictions: pd.DataFrame, unit: str, title: str = "Residuals") ->
             pd.to_numeric(predictions[c], errors="coerce").to_numpy(dtype=np.float64)
             for c in ("observed", "value")
         )
-        keep = np.isfinite(observed) & np.isfinite(value)
+        keep = drawable(observed) & drawable(value)
         if not keep.any():
             return nothing(ax, "no residuals to show")
         inside = np.ones(keep.size, dtype=bool)

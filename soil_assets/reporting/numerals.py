@@ -10,6 +10,8 @@ from collections.abc import Iterable
 
 #: What stands where a figure is missing or not finite. It never reads as a pass.
 NOT_JUDGED = "not judged"
+#: From here on a figure is written with an exponent: it is absurd anyway, and must not fill the page.
+_PLAIN = 1e9
 
 
 def finite(value: object) -> float | None:
@@ -36,6 +38,8 @@ def fixed(value: object, decimals: int, *, sign: bool = False) -> str:
     number = finite(value)
     if number is None:
         return NOT_JUDGED
+    if abs(number) >= _PLAIN:
+        return f"{number:+.3g}" if sign else f"{number:.3g}"
     text = f"{number:+.{decimals}f}" if sign else f"{number:.{decimals}f}"
     if float(text) == 0:
         text = text.lstrip("+-")

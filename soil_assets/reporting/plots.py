@@ -14,7 +14,18 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from soil_assets.reporting.canvas import BLUE, GREY, INK, ORANGE, cut, in_unit, nothing, png, wavelength_axis
+from soil_assets.reporting.canvas import (
+    BLUE,
+    GREY,
+    INK,
+    ORANGE,
+    cut,
+    drawable,
+    in_unit,
+    nothing,
+    png,
+    wavelength_axis,
+)
 from soil_assets.reporting.numerals import decimals_for, fixed
 
 if TYPE_CHECKING:
@@ -120,7 +131,7 @@ def predicted_against_observed(predictions: pd.DataFrame, unit: str, title: str 
 
     def draw(ax: Axes) -> None:
         observed, value = (np.asarray(predictions[c], dtype=np.float64) for c in ("observed", "value"))
-        keep = np.isfinite(observed) & np.isfinite(value)
+        keep = drawable(observed) & drawable(value)
         if not keep.any():
             return nothing(ax, "no predictions to show")
         observed, value = observed[keep], value[keep]
@@ -130,6 +141,7 @@ def predicted_against_observed(predictions: pd.DataFrame, unit: str, title: str 
                 np.asarray(predictions[c], dtype=np.float64)[keep] for c in ("lower_90", "upper_90")
             )
             outside = (observed < lower) | (observed > upper)
+            lower, upper = (np.where(drawable(ends), ends, np.nan) for ends in (lower, upper))
             for mask, colour, style in ((~outside, BLUE, "o"), (outside, ORANGE, "D")):
                 if not mask.any():
                     continue
@@ -228,6 +240,7 @@ def vip(axis: Axis, values: npt.ArrayLike, title: str = "Band importance (VIP)")
 
     def draw(ax: Axes) -> None:
         importance = np.asarray(values, dtype=np.float64)
+        importance = np.where(drawable(importance), importance, np.nan)
         ax.plot(axis.values, importance, color=BLUE, linewidth=1.0)
         ax.fill_between(
             axis.values, 1.0, importance, where=importance > 1, color=BLUE, alpha=0.3, linewidth=0
@@ -291,8 +304,9 @@ def _model_style(name: str) -> tuple[str, str | None]:
 
 def _finite(values: npt.ArrayLike) -> FloatArray:
     array = np.ravel(np.asarray(values, dtype=np.float64))
-    return array[np.isfinite(array)]
+    return array[drawable(array)]
 
 
 def _optional(values: Sequence[float | None]) -> FloatArray:
-    return np.asarray([np.nan if v is None else v for v in values], dtype=np.float64)
+    array = np.asarray([np.nan if v is None else v for v in values], dtype=np.float64)
+    return np.where(drawable(array), array, np.nan)
