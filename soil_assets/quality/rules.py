@@ -13,7 +13,7 @@ import math
 from soil_assets.config import QualityPolicy
 from soil_assets.quality.expectations import Expectation
 from soil_assets.spectra.catalogue import Catalogue, Property
-from soil_assets.spectra.lab import UNREAD
+from soil_assets.spectra.lab import CONFLICTS, UNREAD
 
 _SPECTRUM = "spectrum"
 
@@ -103,6 +103,11 @@ def replicate_rules(policy: QualityPolicy) -> list[Expectation]:
             found="{replicate_ratio:.1f} times as far as is usual", subject=_SPECTRUM,
             masked_by=("foreign_replicate",),
             mend="look at the sample's scans; measure the sample again",
+        ),
+        Expectation(
+            "lab_rows_differ", "replicates", "warning", "samples", CONFLICTS, "is_null",
+            expected="one row a sample in the lab's table", found="{value}; left missing", subject="(see found)",
+            mend="tell which of the lab's rows is right",
         ),
         Expectation(
             "results_conflict", "replicates", "critical", "samples", "results_conflict", "is_null",

@@ -23,9 +23,12 @@ from soil_assets.spectra.catalogue import Catalogue
 from soil_assets.spectra.lab_values import BELOW, UNREAD, cell_text, parse_numbers, standardise
 
 __all__ = [
-    "BELOW", "ID_COLUMNS", "UNREAD", "JoinReport", "find_id_column", "join_lab", "normalise_id", "parse_numbers",
-    "standardise",
+    "BELOW", "CONFLICTS", "ID_COLUMNS", "UNREAD", "JoinReport", "find_id_column", "join_lab", "normalise_id",
+    "parse_numbers", "standardise",
 ]  # fmt: skip
+
+#: Column that names results which the lab's table gives twice and differently; they are left missing.
+CONFLICTS = "lab_conflicts"
 
 #: Column names under which labs keep the sample's id, best first.
 ID_COLUMNS = (
@@ -104,7 +107,7 @@ def join_lab(
     standard["_key"] = pd.Series(lab_keys, dtype=object)
     filled = standard[standard["_key"].notna()]
     blank = len(standard) - len(filled)
-    merged, repeated, conflicts = _one_row_an_id(filled)
+    merged, repeated, conflicts = _one_row_an_id(filled, catalogue)
     if blank:
         notes.append(f"{blank} lab rows carry no id and cannot be matched")
     notes += conflicts
@@ -162,7 +165,9 @@ def normalise_id(text: str | None) -> str | None:
     return re.sub(r"[\s_\-\u2010-\u2015]+", "_", folded) or None
 
 
-def _one_row_an_id(table: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...], list[str]]:
+def _one_row_an_id(
+    table: pd.DataFrame, catalogue: Catalogue
+) -> tuple[pd.DataFrame, tuple[str, ...], list[str]]:
     repeated = table["_key"][table["_key"].duplicated()].unique()
     if not len(repeated):
         return table.reset_index(drop=True), (), []
@@ -171,14 +176,22 @@ def _one_row_an_id(table: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...], 
     merged = grouped[columns].first()
     distinct = grouped[columns].nunique(dropna=True)
     notes = []
+    told: dict[object, list[str]] = {}
     for column in columns:
         torn = list(distinct.index[distinct[column] > 1])
-        if torn:
-            merged[column] = merged[column].mask(distinct[column] > 1)
-            shown = ", ".join(map(str, torn[:5])) + (" ..." if len(torn) > 5 else "")
-            notes.append(
-                f"{column}: {len(torn)} ids with several different values are left missing ({shown})"
-            )
+        if not torn:
+            continue
+        merged[column] = merged[column].mask(distinct[column] > 1)
+        shown = ", ".join(map(str, torn[:5])) + (" ..." if len(torn) > 5 else "")
+        notes.append(f"{column}: {len(torn)} ids with several different values are left missing ({shown})")
+        if column in catalogue:
+            for key in torn:
+                values = grouped.get_group(key)[column].dropna().unique()
+                told.setdefault(key, []).append(f"{column} {' and '.join(f'{v:g}' for v in values)}")
+    if told:
+        merged[CONFLICTS] = pd.Series({k: "; ".join(v) for k, v in told.items()}, dtype=object).reindex(
+            merged.index
+        )
     return merged.reset_index(), tuple(map(str, repeated)), notes
 
 

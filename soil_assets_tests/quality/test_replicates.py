@@ -10,6 +10,7 @@ from soil_assets.spectra.axis import Axis
 from soil_assets.spectra.batch import SpectralBatch
 from soil_assets.spectra.catalogue import built_in_catalogue
 from soil_assets.spectra.harmonise import harmonise, to_quantity
+from soil_assets.spectra.lab import join_lab
 from soil_assets_tests.quality.batches import AXIS, judge, real
 
 YAMSYS = Path("../shared/data/yamsys_mir_opus/yamsys_replicates.parquet")
@@ -76,6 +77,19 @@ def test_contradicting_results_quarantine_both_rows():
     result = judge(batch.with_samples(samples))
     assert list(result.quarantine["row"]) == [4, 5, 6]
     assert set(result.quarantine["rules"]) == {"results_conflict"}
+
+
+def test_a_lab_table_with_two_results_for_a_sample_is_told():
+    batch = real("NRW.62")
+    bare = batch.with_samples(batch.samples[["sample_id"]])
+    lab = pd.concat([batch.samples, batch.samples[3:4].assign(clay=99.0)], ignore_index=True)
+    joined, _ = join_lab(bare, lab, built_in_catalogue(), {})
+    result = judge(joined)
+    finding = result.findings.iloc[0]
+    assert (finding["rule"], finding["row"], finding["severity"]) == ("lab_rows_differ", 4, "warning")
+    assert finding["found"].endswith("and 99; left missing")
+    assert np.isnan(result.accepted.property_values("clay")[3])
+    assert len(result.findings) == 1
 
 
 def test_averaging_keeps_one_scan_a_sample_and_says_how_many_are_behind_it():

@@ -52,6 +52,8 @@ def test_repeated_lab_rows_that_agree_are_merged_and_those_that_differ_are_left_
     np.testing.assert_allclose(joined.property_values("clay"), [10, np.nan])
     np.testing.assert_allclose(joined.property_values("soc"), [1, 2])
     assert report.repeated == ("a", "b")
+    assert list(joined.samples["lab_conflicts"].isna()) == [True, False]
+    assert joined.samples["lab_conflicts"][1] == "clay 20 and 30"
     assert any("several different values" in n for n in report.notes)
 
 
