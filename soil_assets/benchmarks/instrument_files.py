@@ -44,6 +44,8 @@ def all_formats(batch: SpectralBatch | None = None) -> dict[str, bytes]:
         "soil_7.spc": spc_old(y, float(x[0]), float(x[-1])),
         "soil_8.spa": omnic(batch.spectra[:1], float(x[0]), float(x[-1])),
         "soil_9.spg": omnic(batch.spectra[:3], float(x[0]), float(x[-1])),
+        "soil_10.sp": perkin_members(y, float(x[0]), float(x[-1])),
+        "soil_11.sp": perkin_text(y, float(x[0]), float(x[-1])),
         "soil.sed": sed(np.power(10.0, -y.astype(np.float64))),
         "soil.dpt": b"".join(b"%.5f,%.5f\r\n" % (p, v) for p, v in zip(x, y, strict=True)),
     }
@@ -207,6 +209,51 @@ def omnic(spectra: npt.NDArray[np.float32], first: float, last: float) -> bytes:
     struct.pack_into("<HI", head, 294, len(keys), 3735420502)
     table = b"".join(struct.pack("<HII6x", *key) for key in keys)
     return bytes(head) + table + body
+
+
+def perkin_members(y: Spectrum, first: float, last: float) -> bytes:
+    """Return a PerkinElmer file of the member format."""
+
+    def member(kind: int, content: bytes) -> bytes:
+        return struct.pack("<Hi", kind, len(content)) + content
+
+    def text(words: str) -> bytes:
+        return struct.pack("<HH", 0x7523, len(words)) + words.encode()
+
+    values = y.astype("<f8")
+    spectrum = b"".join(
+        (
+            member(0x8B72, struct.pack("<H2d", 0x751D, first, last)),
+            member(0x8B73, struct.pack("<H2d", 0x751D, values.min(), values.max())),
+            member(0x8B75, struct.pack("<Hi", 0x752B, values.size)),
+            member(0x8B77, text("cm-1")),
+            member(0x8B78, text("A")),
+            member(0x8B81, text("soil")),
+            member(0x8B7C, struct.pack("<Hi", 0x7516, values.nbytes) + values.tobytes()),
+        )
+    )
+    return b"PEPE2D constant interval DataSet file".ljust(44, b"\0") + member(120, spectrum)
+
+
+def perkin_text(y: Spectrum, first: float, last: float) -> bytes:
+    """Return a PerkinElmer file of the older format: a header of lines, whole numbers."""
+    scale = 2.0**-23
+    whole = np.round(y.astype(np.float64) / scale).astype("<i4")
+    values = whole * scale
+    head = ["PE IR                   SPECTRUM    BINARY      PEDS        1.60        ", "  -1", "SOIL.SP"]
+    head += ["21/07/01", "14:20:18.00"] * 2 + [
+        "ADMIN",
+        *[""] * 12,
+        "SPECTRUM ONE,CPU32 MAIN",
+        "#HDR",
+        "-1",
+        "-1",
+        "#GR",
+    ]
+    step = (last - first) / (y.size - 1)
+    head += ["CM-1", "A", f"{scale!r}", "0.0", f"{first!r}", f"{step!r}", f"{y.size}", "8"]
+    head += [f"{values.max():.6f}", f"{values.min():.6f}", "#DATA", ""]
+    return "\r\n".join(head).encode() + whole.tobytes()
 
 
 def sed(reflectance: npt.NDArray[np.float64]) -> bytes:

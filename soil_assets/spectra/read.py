@@ -120,6 +120,10 @@ def _read_by_content(source: Source, options: ReadOptions) -> list[Scans | Plain
         from soil_assets.spectra.readers.jcamp import read_jcamp
 
         return [*read_jcamp(source, raw, options)]
+    if kind == "perkin":
+        from soil_assets.spectra.readers.perkin import read_perkin
+
+        return [read_perkin(source, raw, options)]
     if kind == "sed":
         from soil_assets.spectra.readers.pairs import read_sed
 

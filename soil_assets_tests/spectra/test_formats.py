@@ -19,7 +19,8 @@ BATCH = made.real_batch()
 FILES = made.all_formats(BATCH)
 #: Formats of one scan or more whose every byte is spoken for by a header.
 BINARY = ("soil_1.0", "soil_2.asd", "soil_3.asd.sco", "soil_4.spc", "soil_5.spc", "soil_6.spc",
-          "soil_7.spc", "soil_8.spa", "soil_9.spg", "stored.parquet", "wide.parquet", "spectra.xlsx",
+          "soil_7.spc", "soil_10.sp", "soil_11.sp",
+          "soil_8.spa", "soil_9.spg", "stored.parquet", "wide.parquet", "spectra.xlsx",
           "spectra.csv.gz")  # fmt: skip
 FIRST, LAST = float(BATCH.axis.values[0]), float(BATCH.axis.values[-1])
 
@@ -249,3 +250,30 @@ class TestOmnic:
         with pytest.raises(BadInput) as error:
             batch_of(bytes(raw), "a.spa")
         assert error.value.found == "detector signal"
+
+
+class TestPerkin:
+    @pytest.mark.parametrize("name", ["soil_10.sp", "soil_11.sp"])
+    def test_ordinates_beyond_the_stated_extremes_are_damage(self, name: str) -> None:
+        raw = bytearray(FILES[name])
+        raw[-4:] = b"\xff\xff\xff\x3f"
+        with pytest.raises(BadInput, match="its ordinates") as error:
+            batch_of(bytes(raw), name)
+        assert "header states" in str(error.value.expected)
+
+    def test_percent_transmittance_is_converted(self) -> None:
+        percent = (100 * np.power(10.0, -BATCH.spectra[0])).astype(np.float32)
+        raw = made.perkin_members(percent, FIRST, LAST).replace(b"#u\x01\0A", b"#u\x02\0%T")
+        at = raw.index(b"#u\x02\0%T") - 4
+        raw = raw[:at] + (6).to_bytes(4, "little") + raw[at + 4 :]
+        raw = raw[:46] + (len(raw) - 50).to_bytes(4, "little") + raw[50:]
+        np.testing.assert_allclose(batch_of(raw, "a.sp").spectra[0], BATCH.spectra[0], atol=1e-5)
+
+    def test_the_header_tells_instrument_and_operator(self) -> None:
+        row = batch_of(FILES["soil_11.sp"], "soil.sp").samples.iloc[0]
+        assert (row["instrument"], row["operator"], row["sample_id"]) == ("Spectrum One", "ADMIN", "soil")
+
+    def test_another_axis_is_refused_by_name(self) -> None:
+        with pytest.raises(BadInput, match="neither wavenumber nor wavelength") as error:
+            batch_of(FILES["soil_11.sp"].replace(b"CM-1", b"SEC1"), "a.sp")
+        assert error.value.found == "SEC1"

@@ -43,8 +43,6 @@ REFUSED = {
     "not_spectra/swiss-mid-ir-ssl_spectra_version1__Lucky_Bay_2_CSIRO-Stnd_C1.0": "Git LFS pointer",
     "not_spectra/swiss-mid-ir-ssl_spectra_version1__Thumbs.db": "Git LFS pointer",
     "other_text/nirs4all-formats__muestras-tejido-foliar_transfer.nir": "NIRCal",
-    "other_text/soilspec.format__PerkinElmerPEIR__example.sp": "PerkinElmer",
-    "other_text/soilspec.format__PerkinElmerPEPE__example.sp": "PerkinElmer",
     "other_text/soilspec.format__Unknown__example.csv": "empty",
     "spc/spc-parser__NDR0002.SPC": "Raman",
     "spc/spc__4d_map.spc": "ordinate of code 10",
@@ -58,6 +56,8 @@ REFUSED = {
 }
 #: Scans, bands, first and last position, quantity of the others; a selection is spelt out, all must be read.
 READ = {
+    "other_text/soilspec.format__PerkinElmerPEIR__example.sp": (1, 3676, 7800.0, 450.0, "absorbance"),
+    "other_text/soilspec.format__PerkinElmerPEPE__example.sp": (1, 3676, 7800.0, 450.0, "absorbance"),
     "opus/opusreader2__test_spectra.0": (1, 4819, 7498.292, 599.921, "reflectance"),
     "opus/soilspec.format__test_refl.0": (1, 1708, 3997.597, 498.162, "reflectance"),
     "opus/soilspec.format__test_abs.0": (1, 4827, 7498.2, 598.998, "absorbance"),

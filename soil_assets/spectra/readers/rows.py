@@ -12,7 +12,7 @@ from soil_assets.spectra.readers.source import Source
 
 #: Endings that say a format, not a sample; a number at the end is OPUS's repetition of a measurement.
 _ENDINGS = (
-    "asd", "sco", "spa", "spg", "spc", "dx", "jdx", "jcamp", "jcm", "csv", "txt", "tsv", "dpt", "sed",
+    "asd", "sco", "spa", "spg", "spc", "sp", "dx", "jdx", "jcamp", "jcm", "csv", "txt", "tsv", "dpt", "sed",
     "xlsx", "gz", "parquet",
 )  # fmt: skip
 

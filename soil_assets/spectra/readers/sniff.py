@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from soil_assets.errors import BadInput
-from soil_assets.spectra.readers import opus, spa, spc
+from soil_assets.spectra.readers import opus, perkin, spa, spc
 
 
 class NotSpectraError(BadInput):
@@ -20,7 +20,7 @@ class NotSpectraError(BadInput):
 
 
 #: Formats with a reader.
-FORMATS = ("opus", "asd", "spc", "omnic", "jcamp", "sed", "parquet", "zip", "text")
+FORMATS = ("opus", "asd", "spc", "omnic", "jcamp", "perkin", "sed", "parquet", "zip", "text")
 
 _EXPORT = "export the spectra as CSV or JCAMP-DX"
 _ASIDE = "leave it out of the batch"
@@ -51,8 +51,6 @@ _REFUSED: tuple[tuple[bytes, str, str], ...] = (
     (b"SQLite format 3", "an SQLite database", _EXPORT),
     (b"RDX", "an R data file", _EXPORT),
     (b"X\n\0\0\0", "an R data file", _EXPORT),
-    (b"PE IR", "a PerkinElmer IR binary file, which has no reader here", _EXPORT),
-    (b"PEPE", "a PerkinElmer binary file, which has no reader here", _EXPORT),
     (b"NIRCAL Project File", "a Buchi NIRCal project, which has no reader here", _EXPORT),
     (b"MATLAB 5.0", "a MATLAB file", _EXPORT),
     (b"Spectral Exte File", "an OMNIC library file, which has no reader here", _EXPORT),
@@ -116,6 +114,8 @@ def format_of(head: bytes, file: str) -> str:
         return "opus"
     if head.startswith(spa.MAGIC):
         return "omnic"
+    if head.startswith((perkin.MEMBER_MAGIC, perkin.TEXT_MAGIC)):
+        return "perkin"
     if head.startswith(b"PAR1"):
         return "parquet"
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
