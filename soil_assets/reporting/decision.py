@@ -169,7 +169,7 @@ def _images(inputs: DecisionInputs, decision: Decision, properties: list[dict[st
 def _property_images(result: PropertyResult, figures: dict[str, Any]) -> dict[str, bytes]:
     import pandas as pd
 
-    from soil_assets.reporting import plots
+    from soil_assets.reporting import model_plots, plots
     from soil_assets.spectra.axis import Axis
 
     images: dict[str, bytes] = {}
@@ -187,7 +187,7 @@ def _property_images(result: PropertyResult, figures: dict[str, Any]) -> dict[st
             table, unit, f"{figures['label']}: candidate on the benchmark"
         )
     if result.confusion is not None and result.confusion.labels:
-        images[f"classes-{name}.png"] = plots.confusion(
+        images[f"classes-{name}.png"] = model_plots.confusion(
             result.confusion.labels, result.confusion.counts, f"{figures['label']}: classes"
         )
     points = result.trend

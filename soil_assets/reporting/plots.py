@@ -197,40 +197,6 @@ def metric_trend(
     return png(draw)
 
 
-def confusion(labels: Sequence[str], counts: Sequence[Sequence[int]], title: str = "") -> bytes:
-    """Draw observed (rows) against predicted (columns) classes, shaded by the share of the observed class.
-
-    Parameters
-    ----------
-    labels : sequence of str
-        Names of the classes.
-    counts : sequence of sequence of int
-        Samples by observed and predicted class.
-    """
-
-    def draw(ax: Axes) -> None:
-        table = np.asarray(counts, dtype=np.float64).reshape(len(labels), len(labels))
-        if not table.sum():
-            return nothing(ax, "no samples to show")
-        share = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
-        ax.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-        for row, column in zip(*np.nonzero(table), strict=True):
-            dark = share[row, column] > 0.55
-            ax.text(
-                column, row, f"{table[row, column]:.0f}", ha="center", va="center", color="w" if dark else INK
-            )
-        names = [cut(label, 14) for label in labels]
-        ax.set_xticks(range(len(names)), names, rotation=30 if len(names) > 4 else 0)
-        ax.set_yticks(range(len(names)), names)
-        ax.grid(visible=False)
-        ax.set_xlabel("predicted class")
-        ax.set_ylabel("observed class")
-        agreed = f"{np.trace(table):.0f} of {table.sum():.0f} agree"
-        ax.set_title(f"{cut(title)}: {agreed}" if title else agreed)
-
-    return png(draw, height=4.0)
-
-
 def vip(axis: Axis, values: npt.ArrayLike, title: str = "Band importance (VIP)") -> bytes:
     """Draw the variable importance in projection of each band, with the customary limit of 1.
 
