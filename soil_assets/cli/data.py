@@ -11,6 +11,7 @@ from soil_assets.cli.app import app
 from soil_assets.cli.console import AsJson, GateFailed, say, show, show_json, show_table
 from soil_assets.config import load_settings
 from soil_assets.errors import BadInput
+from soil_assets.spectra.batch import SpectralBatch
 
 Data = Annotated[str, typer.Argument(help="A file, a folder or a URL of spectra.", metavar="DATA")]
 Lab = Annotated[str | None, typer.Option(help="Lab table to join: CSV, TSV or XLSX.", metavar="TABLE")]
@@ -133,45 +134,61 @@ def validate(
 @app.command()
 def drift(
     reference: Annotated[
-        str, typer.Argument(help="The reference: a frozen set's name, or a file, folder or URL of spectra.")
+        str,
+        typer.Argument(
+            help="The reference: a frozen set's name, or a file, folder or URL: spectra or a table."
+        ),
     ],
-    data: Annotated[str, typer.Argument(help="The new batch: a file, folder or URL of spectra.")],
+    data: Annotated[str, typer.Argument(help="The new batch or table.")],
     badge: Annotated[Path | None, typer.Option(help="Write a badge here (SVG).")] = None,
-    plot: Annotated[
-        Path | None, typer.Option(help="Write the reference envelope against the batch here (PNG).")
-    ] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a self-contained report here (HTML).")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare a batch with a reference: what moved, how sure that is.
+    """Compare a batch with a reference, or any two tables: what moved, how sure that is.
 
-    Exit code 1 when the policy of soil.yaml would hold the batch.
+    Against a frozen set, the batch is brought onto the models' axis; otherwise both must lie on one axis. Tables
+    without spectra are compared column by column. Exit code 1 when the policy of soil.yaml would hold the batch.
     """
-    from soil_assets.cli.inputs import batch_from
+    from soil_assets.cli.inputs import two_sides
     from soil_assets.drift.compare import compare
     from soil_assets.drift.profile import fit_profile
+    from soil_assets.drift.tables import compare_tables
 
     settings = load_settings()
-    golden = batch_from(reference, settings)
-    batch = batch_from(data, settings)
-    say(f"comparing {len(batch)} scans with {len(golden)}")
-    named = [p for p in settings.properties if p in golden.samples and p in batch.samples]
-    profile = fit_profile(golden, properties=named, seed=settings.policy.drift.seed)
-    report = compare(profile, batch, policy=settings.policy.drift)
+    policy = settings.policy.drift
+    golden, new = two_sides(reference, data, settings)
+    say(f"comparing {len(new)} rows with {len(golden)}")
+    profile = batch = None
+    if isinstance(golden, SpectralBatch) and isinstance(new, SpectralBatch):
+        named = [p for p in settings.properties if p in golden.samples and p in new.samples]
+        kinds = [c for c in settings.categories if c in golden.samples and c in new.samples]
+        batch, profile = new, fit_profile(golden, properties=named, categories=kinds, seed=policy.seed)
+        report = compare(profile, batch, policy=policy)
+    elif not isinstance(golden, SpectralBatch) and not isinstance(new, SpectralBatch):
+        report = compare_tables(golden, new, policy=policy)
+    else:
+        raise BadInput(
+            "only one of the two holds spectra",
+            file=reference if isinstance(new, SpectralBatch) else data,
+            expected="spectra on both sides, or plain tables on both sides",
+        )
     if badge is not None:
         from soil_assets.reporting.badge import drift_badge
 
         badge.write_bytes(drift_badge(report.verdict))
-    if plot is not None:
-        from soil_assets.reporting import drift_plots
+    if html is not None:
+        from soil_assets.reporting.drift_html import page
 
-        plot.write_bytes(drift_plots.envelope(profile, batch))
+        html.write_text(page(report, name=Path(data).name, profile=profile, batch=batch), encoding="utf-8")
     if as_json:
         show_json(report.to_dict())
     else:
-        show(f"{report.verdict.replace('_', ' ')}: {report.n} soils against {report.reference_n}")
+        show(f"{report.verdict.replace('_', ' ')}: {report.n} rows against {report.reference_n}")
         for reason in report.reasons:
             show(f"  {reason}")
-        show_table([str(c) for c in report.tests.columns], report.tests.round(4).to_numpy().tolist())
+        shown = report.tests.sort_values("p_adjusted").head(12)
+        title = f"The {len(shown)} most telling of {len(report.tests)} tests"
+        show_table([str(c) for c in shown.columns], shown.round(4).to_numpy().tolist(), title)
     if report.blocks:
         raise GateFailed(f"drift: {report.verdict}")
 

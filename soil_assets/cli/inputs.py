@@ -97,6 +97,25 @@ def batch_from(data: str, settings: Settings) -> SpectralBatch:
     return harmonise(batch, soil_of(settings).axis, settings.axis.quantity)
 
 
+def two_sides(reference: str, data: str, settings: Settings) -> tuple[Any, Any]:
+    """Return what a drift comparison compares: two batches, or two tables without spectra."""
+    if _frozen_name(reference) is not None:
+        return batch_from(reference, settings), batch_from(data, settings)
+    return _batch_or_table(reference), _batch_or_table(data)
+
+
+def _batch_or_table(data: str) -> Any:
+    from soil_assets.spectra.harmonise import to_fraction
+    from soil_assets.spectra.read import read
+
+    try:
+        return to_fraction(read(data))
+    except BadInput as error:
+        if "spectra" not in error.what:
+            raise
+        return lab_table(data)
+
+
 def model_from(address: str, settings: Settings) -> tuple[SoilModel, str]:
     """Return a model by registry address or folder, and what it is called."""
     if address.startswith("models:/"):

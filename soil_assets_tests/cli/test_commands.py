@@ -177,3 +177,40 @@ def test_init_proposes_settings_that_fit(home: Path, tmp_path: Path) -> None:
     assert soil("init", str(home / "landing"), "--out", str(out))[0] == 2, (
         "an existing file is not overwritten"
     )
+
+
+def test_drift_compares_any_two_tables(home: Path, tmp_path: Path) -> None:
+    """As a step of any other project: plain CSV files, a badge, a page, an exit code."""
+    import numpy as np
+    import pandas as pd
+
+    rng = np.random.default_rng(1)
+    clay = rng.normal(22.0, 6.0, 120)
+    table = pd.DataFrame({"sample_id": [f"s{i}" for i in range(120)], "clay": clay, "lab": ["a", "b"] * 60})
+    table.iloc[:80].to_csv(tmp_path / "reference.csv", index=False)
+    table.iloc[80:].to_csv(tmp_path / "same.csv", index=False)
+    table.iloc[80:].assign(clay=clay[80:] * 10).to_csv(tmp_path / "tenfold.csv", index=False)
+    reference, badge, page = str(tmp_path / "reference.csv"), tmp_path / "b.svg", tmp_path / "p.html"
+    assert soil("drift", reference, str(tmp_path / "same.csv"), "--json")[0] == 0
+    code, out, _ = soil(
+        "drift",
+        reference,
+        str(tmp_path / "tenfold.csv"),
+        "--json",
+        "--badge",
+        str(badge),
+        "--html",
+        str(page),
+    )
+    assert code == 1
+    assert "clay" in " ".join(json.loads(out)["reasons"])
+    assert badge.read_text().startswith("<svg")
+    assert "://" not in page.read_text().replace("http://www.w3.org", "")
+
+
+def test_drift_refuses_spectra_against_a_table(home: Path, tmp_path: Path) -> None:
+    table = tmp_path / "table.csv"
+    table.write_text("sample_id,clay\na,1\nb,2\n")
+    code, _, err = soil("drift", landing(home, "same-field") + "/spectra.csv", str(table))
+    assert code == 2
+    assert "only one of the two holds spectra" in err

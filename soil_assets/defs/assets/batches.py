@@ -163,7 +163,9 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
         kinds={"scipy"},
         owners=OWNERS,
         dagster_type=dg.Any,
-        code_version=code_version("drift", "modeling/applicability.py", settings=policy.drift),
+        code_version=code_version(
+            "drift", "modeling/applicability.py", settings=[policy.drift, settings.categories]
+        ),
         check_specs=check_specs("drift_reports", DRIFT, BATCHES),
         automation_condition=after_passed_gates(),
         description="The batch against the golden reference: spectra, properties, categories, and the predictions of "
@@ -179,7 +181,10 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
         from soil_assets.reporting.batch_facts import DriftFacts
 
         batch = validated_batches.accepted
-        profile = fit_profile(reference_spectra, properties=settings.properties, seed=policy.drift.seed)
+        kinds = [c for c in settings.categories if c in reference_spectra.samples and c in batch.samples]
+        profile = fit_profile(
+            reference_spectra, properties=settings.properties, categories=kinds, seed=policy.drift.seed
+        )
         live = look_at(soil, batch)
         report = compare(
             profile,
