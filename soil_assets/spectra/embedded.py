@@ -90,7 +90,9 @@ def limesoda(name: str) -> SpectralBatch:
         factor = {"soc": _SOC_FACTOR, "clay": _CLAY_FACTOR}.get(key, {}).get(name, 1.0)
         samples[key] = data[:, i] * factor
     origin = {"source": f"LimeSoDa {name}", "format": "limesoda", "licence": "CC BY-SA 4.0"}
-    return SpectralBatch(samples, (data[:, bands] / 100.0).astype(np.float32), axis, "reflectance", "fraction", origin)
+    return SpectralBatch(
+        samples, (data[:, bands] / 100.0).astype(np.float32), axis, "reflectance", "fraction", origin
+    )
 
 
 def spectral_sets() -> list[str]:
