@@ -44,7 +44,7 @@ def _units(quantity: Quantity) -> list[Expectation]:
         expected=f"{quantity}, in which water is a {'peak' if quantity == 'absorbance' else 'dip'}",
         found="every water band inverted (height {water_height:.3f} in absorbance at most)",
         subject=_SPECTRUM,
-        mend=f"the values look like {other}: declare quantity: {other}, or convert them",
+        mend=f"declare quantity: {other} if the values are that; else look at the scan: is it soil?",
     )  # fmt: skip
     if quantity == "absorbance":
         return [
