@@ -102,7 +102,12 @@ def from_parquet(source: str | os.PathLike[str] | BinaryIO) -> SpectralBatch:
     except FileNotFoundError:
         raise BadInput("no such file", file=name) from None
     except (pa.ArrowException, *DAMAGE) as error:
-        raise BadInput("not a readable Parquet file", file=name, found=_first_line(error)) from None
+        raise BadInput(
+            "not a readable Parquet file",
+            file=name,
+            found=_first_line(error),
+            mend="copy or write the file again",
+        ) from None
     raise BadInput(
         "a Parquet file, but not a stored batch",
         file=name,

@@ -76,6 +76,18 @@ class TestFolders:
             read(tmp_path / "Thumbs.db")
         assert "Windows" in str(error.value.found)
 
+    def test_a_web_page_is_litter_under_its_own_name_and_a_lost_scan_under_that_of_data(
+        self, tmp_path: Path
+    ) -> None:
+        (tmp_path / "soil_1.0").write_bytes(scan())
+        (tmp_path / "index.html").write_bytes(b"<!DOCTYPE html><html>hello</html>")
+        (tmp_path / "spectra.csv").write_bytes(b"<!DOCTYPE html><html>please log in</html>")
+        landed = land(tmp_path)
+        assert landed.landed == 2
+        assert landed.unreadable[0].file == "spectra.csv"
+        assert "download the file again" in str(landed.unreadable[0].mend)
+        assert any(note.startswith("index.html") for note in landed.notes)
+
     def test_a_git_lfs_pointer_is_an_unreadable_scan(self, tmp_path: Path) -> None:
         pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 36576\n"
         (tmp_path / "soil_1.0").write_bytes(scan())

@@ -48,6 +48,7 @@ def read_columnar(source: Source, options: ReadOptions) -> Scans | PlainTable:
             "not a readable Parquet file",
             file=source.name,
             found=(str(error).splitlines() or ["damaged"])[0][:200],
+            mend="copy or write the file again",
         ) from None
     try:
         matrix = np.empty((table.num_rows, run.indices.size), np.float32)

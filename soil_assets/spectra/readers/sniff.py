@@ -135,7 +135,14 @@ def format_of(head: bytes, file: str) -> str:
             mend=_EXPORT,
         )
     if _MARKUP.match(head):
-        raise NotSpectraError("not a spectra file", file=file, found="a web page or XML", mend=_EXPORT)
+        if re.search(r"\.(x?html?|xml|svg|kml)$", file, re.IGNORECASE):
+            raise NotSpectraError("not a spectra file", file=file, found="a web page or XML", mend=_ASIDE)
+        raise BadInput(
+            "a web page under the name of data",
+            file=file,
+            found="HTML or XML",
+            mend="download the file again: this is what the server said instead",
+        )
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     if text.startswith((b"{", b"[")):
         raise NotSpectraError("not a spectra file", file=file, found="a JSON document", mend=_ASIDE)
