@@ -137,7 +137,8 @@ def measure_gate() -> list[Figure]:
 def measure_copies() -> list[Figure]:
     """Time the search of a batch among known scans: indexing the library once, then searching it."""
     from soil_assets.config import QualityPolicy
-    from soil_assets.quality.duplicates import KnownSpectra, landed_before
+    from soil_assets.quality.duplicates import landed_before
+    from soil_assets.quality.known import KnownSpectra
 
     near = QualityPolicy().near_copy_distance
     planted = 100

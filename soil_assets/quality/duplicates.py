@@ -7,9 +7,8 @@ A near copy is the same scan exported again: rounded, resampled, offset or scale
 mean square difference of SNV absorbance spectra; over 3,700 real spectra of 19 sets no two different scans
 came nearer than 0.0023, while rounding and resampling stay under 0.001.
 
-The search never compares all pairs: SNV spectra are projected on a few low-frequency cosines. The projection
-is orthonormal, so it never lengthens a distance (|P x - P y| <= |x - y|): pairs that are near stay near in
-the projection, a k-d tree finds them there, and only they are compared band by band. Nothing near can be
+The search never compares all pairs: a k-d tree finds the pairs whose signatures (``quality.known``) are
+near, and only they are compared band by band. Signatures never lengthen a distance, so nothing near can be
 missed.
 """
 
@@ -17,7 +16,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,111 +23,16 @@ import numpy.typing as npt
 import pandas as pd
 
 from soil_assets.errors import BadInput
+from soil_assets.quality.known import KnownSpectra, Rows, signatures
 from soil_assets.quality.replicates import snv
-from soil_assets.spectra.axis import Axis
 from soil_assets.spectra.batch import SpectralBatch, SpectraMatrix
 from soil_assets.spectra.harmonise import to_quantity
 
 Floats = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.intp]
 
-#: Cosines of the projection: soil spectra are smooth, 16 of them hold nearly all of a distance.
-_COSINES = 16
 _BLOCK_ROWS = 2048
 #: What float32 spectra add to a projected distance.
 _ROUNDING = 2e-5
-
-
-@dataclass(frozen=True, eq=False)
-class KnownSpectra:
-    """Accepted scans of earlier batches, ready to be searched.
-
-    Parameters
-    ----------
-    axis : Axis
-        The model's axis.
-    signatures : ndarray of float32, shape (n_scans, 16)
-        Projections (:func:`signatures`), small enough to keep for a whole library.
-    samples : DataFrame, n_scans rows
-        ``sample_id``, and ``batch`` where known, to say what was found.
-    spectra : callable
-        Given rows, returns their harmonised absorbance spectra, shape (len(rows), n_bands): called for
-        candidates only, so that the library itself may stay on disk.
-    """
-
-    axis: Axis
-    signatures: npt.NDArray[np.float32]
-    samples: pd.DataFrame
-    spectra: Callable[[Rows], SpectraMatrix]
-
-    def __len__(self) -> int:
-        return int(self.signatures.shape[0])
-
-    @classmethod
-    def of(cls, batch: SpectralBatch) -> KnownSpectra:
-        """Index harmonised scans that are held in memory."""
-        return cls(
-            batch.axis,
-            signatures(batch),
-            batch.samples,
-            lambda rows: to_quantity(batch.take(rows), "absorbance").spectra,
-        )
-
-    @classmethod
-    def joined(cls, parts: Sequence[KnownSpectra]) -> KnownSpectra:
-        """Return the scans of several indexes as one; spectra stay where each index keeps them.
-
-        Raises
-        ------
-        BadInput
-            When there is no index, or they lie on different axes.
-        """
-        if not parts:
-            raise BadInput("no index of known scans to join")
-        for part in parts[1:]:
-            if part.axis != parts[0].axis:
-                raise BadInput(
-                    "indexes of known scans lie on different axes",
-                    found=part.axis.describe(),
-                    expected=parts[0].axis.describe(),
-                    mend="index the scans again on the model's axis",
-                )
-        ends = np.cumsum([len(p) for p in parts])
-
-        def fetch(rows: Rows) -> SpectraMatrix:
-            owner = np.searchsorted(ends, rows, side="right")
-            out = np.empty((len(rows), len(parts[0].axis)), dtype=np.float32)
-            for k in np.unique(owner):
-                mine = owner == k
-                out[mine] = parts[k].spectra(rows[mine] - (ends[k] - len(parts[k])))
-            return out
-
-        samples = pd.concat([p.samples for p in parts], ignore_index=True)
-        return cls(parts[0].axis, np.concatenate([p.signatures for p in parts]), samples, fetch)
-
-    def without_batch(self, name: str) -> KnownSpectra:
-        """Return the scans of all batches but one: a batch is never compared with its own older versions."""
-        if "batch" not in self.samples.columns:
-            return self
-        keep = np.flatnonzero((self.samples["batch"] != name).to_numpy())
-        samples = self.samples.iloc[keep].reset_index(drop=True)
-        return KnownSpectra(self.axis, self.signatures[keep], samples, lambda rows: self.spectra(keep[rows]))
-
-
-def signatures(batch: SpectralBatch) -> npt.NDArray[np.float32]:
-    """Project SNV absorbance on low-frequency cosines, shape (n_scans, 16), in units of RMS over bands."""
-    # The cosines are orthogonal to a constant, so that centring need not be done before projecting.
-    basis = _cosines(batch.spectra.shape[1]).astype(np.float32)
-    out = np.empty((len(batch), basis.shape[1]), dtype=np.float32)
-    for start in range(0, len(batch), _BLOCK_ROWS):
-        rows = slice(start, min(start + _BLOCK_ROWS, len(batch)))
-        block = batch.spectra[rows]
-        if batch.quantity != "absorbance":
-            block = to_quantity(batch.take(np.arange(len(batch))[rows]), "absorbance").spectra
-        block = block - block.mean(axis=1, dtype=np.float64, keepdims=True).astype(np.float32)
-        deviation = np.sqrt(np.einsum("ij,ij->i", block, block) / block.shape[1])[:, None]
-        out[rows] = (block @ basis) / np.where(deviation > 0, deviation, 1)
-    return out
 
 
 def fingerprints(spectra: SpectraMatrix) -> list[bytes | None]:
@@ -292,13 +195,3 @@ def _says(distance: float, where: str) -> str:
         return f"the same spectrum as {where}"
     apart = f"distance {distance:.1g}, where different scans lie 0.002 or more apart"
     return f"nearly the same spectrum as {where}: {apart}"
-
-
-def _cosines(bands: int) -> Floats:
-    """Return orthonormal rows of the discrete cosine transform (type II) without the constant, as columns.
-
-    Scaled so that projected distances are root mean squares over bands.
-    """
-    frequency = np.arange(1, min(_COSINES, bands - 1) + 1)
-    angle = np.pi / bands * (np.arange(bands) + 0.5)[:, None] * frequency[None, :]
-    return np.asarray(np.cos(angle) * np.sqrt(2.0 / bands) / np.sqrt(bands))

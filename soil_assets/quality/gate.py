@@ -18,10 +18,11 @@ import pandas as pd
 from soil_assets.config import QualityPolicy
 from soil_assets.quality.batch_findings import batch_findings
 from soil_assets.quality.cross_rules import blank_zero_texture, cross_columns
-from soil_assets.quality.duplicates import KnownSpectra, copies_within, landed_before
+from soil_assets.quality.duplicates import copies_within, landed_before
 from soil_assets.quality.expectations import Check, Evaluate, Expectation, Severity
 from soil_assets.quality.figures import quality_figures
 from soil_assets.quality.findings import FINDING_COLUMNS, findings_table, quarantine_table
+from soil_assets.quality.known import KnownSpectra
 from soil_assets.quality.outcomes import CheckOutcome, check_outcomes
 from soil_assets.quality.placing import no_scans, place_on, placeable
 from soil_assets.quality.reference_figures import ReferenceFigures, feature_figures

@@ -6,12 +6,8 @@ import pytest
 
 from soil_assets.config import QualityPolicy
 from soil_assets.errors import BadInput
-from soil_assets.quality.duplicates import (
-    KnownSpectra,
-    copies_within,
-    landed_before,
-    signatures,
-)
+from soil_assets.quality.duplicates import copies_within, landed_before
+from soil_assets.quality.known import KnownSpectra, signatures
 from soil_assets.quality.replicates import snv
 from soil_assets.spectra.axis import Axis
 from soil_assets.spectra.harmonise import harmonise
@@ -145,6 +141,20 @@ def test_indexes_of_several_batches_are_searched_as_one():
     )  # fmt: skip
     with pytest.raises(BadInput, match="no index"):
         KnownSpectra.joined([])
+
+
+def test_an_index_kept_as_a_table_finds_the_same():
+    batch = harmonised("NRW.62")
+    index = KnownSpectra.of(batch)
+    back = KnownSpectra.from_table(index.to_table(), batch.axis, index.spectra)
+    np.testing.assert_array_equal(back.signatures, index.signatures)
+    pd.testing.assert_frame_equal(back.samples, batch.samples)
+    mine = batch.take([7])
+    assert landed_before(mine, np.array([0]), back, 1, NEAR) == landed_before(
+        mine, np.array([0]), index, 1, NEAR
+    )
+    with pytest.raises(BadInput, match="signatures"):
+        KnownSpectra.from_table(batch.samples, batch.axis, index.spectra)
 
 
 def test_an_id_that_came_before_with_other_results_is_doubted():
