@@ -39,7 +39,7 @@ def decision_pages(soil: Soil, report: Any, inputs: DecisionInputs) -> str:
         for b in inputs.batches
     ]
     models = [
-        ModelEntry(found.name, str(found.version), alias)
+        ModelEntry(found.name, str(found.version), alias, page=_card(soil, found.name))
         for prop in soil.settings.properties
         for alias in ("staging", "production")
         if (found := soil.registry.version_at(soil.settings.model_name(prop), alias)) is not None
@@ -47,6 +47,32 @@ def decision_pages(soil: Soil, report: Any, inputs: DecisionInputs) -> str:
     decision = DecisionEntry(report.verdict, report.recommendation, "decision/report.html")
     soil.reports.write("index.html", build(decision, entries, models).encode())
     return address
+
+
+def _card(soil: Soil, name: str) -> str:
+    page = f"models/{name}/index.html"
+    return page if soil.reports.exists(page) else ""
+
+
+def report_in_ui(report: Any) -> dg.MetadataValue:
+    """Return the report as Markdown for Dagster's page: badges inside, larger pictures told in words.
+
+    Metadata lives in the event log, so the plots stay with their own assets and in the published page.
+    """
+    from soil_assets.reporting.embedding import embedded_markdown
+
+    small = {name: content for name, content in report.images.items() if name.endswith(".svg")}
+    return dg.MetadataValue.md(embedded_markdown(report.document, small))
+
+
+def model_card(soil: Soil, model: Any, evaluation: dict[str, Any]) -> str:
+    """Write the card of a candidate model; return its address."""
+    from soil_assets.reporting.model_card import build
+    from soil_assets.reporting.model_card_facts import CardFacts
+
+    name = soil.settings.model_name(model.property)
+    card = build(CardFacts.of(model, name, evaluation=evaluation))
+    return soil.reports.write(f"models/{name}/index.html", card.html.encode())
 
 
 def address(where: str) -> dg.MetadataValue:

@@ -9,7 +9,7 @@ from soil_assets.defs.assets.common import OWNERS
 from soil_assets.defs.code_versions import code_version
 from soil_assets.defs.conditions import after_passed_gates, whatever_the_gates_say
 from soil_assets.defs.gates import materialization
-from soil_assets.defs.pages import address, decision_pages
+from soil_assets.defs.pages import address, decision_pages, report_in_ui
 from soil_assets.defs.partitions import property_partitions
 from soil_assets.defs.resources import MAIN_ALIAS, Soil
 
@@ -42,7 +42,7 @@ def build(settings: Settings, checks: dict[str, list[str]]) -> list[dg.AssetsDef
                 "recommendation": report.recommendation,
                 "rule": report.rule,
                 "page": address(decision_pages(soil, report, inputs)),
-                "report": dg.MetadataValue.md(report.markdown[:20_000]),
+                "report": report_in_ui(report),
             },
         )
 

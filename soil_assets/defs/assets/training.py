@@ -11,6 +11,7 @@ from soil_assets.defs.code_versions import code_version
 from soil_assets.defs.conditions import when_data_changed, whenever_a_batch_is_judged
 from soil_assets.defs.gates import select_batches
 from soil_assets.defs.io import content_version, load_value
+from soil_assets.defs.pages import address, model_card
 from soil_assets.defs.partitions import property_partitions
 from soil_assets.defs.resources import Soil
 
@@ -166,7 +167,11 @@ def build(settings: Settings, batch_checks: dict[str, list[str]]) -> list[dg.Ass
         scatter = plots.predicted_against_observed(result.predictions, prop.unit, prop.label)
         return dg.MaterializeResult(
             value=facts,
-            metadata={**numbers(result.metrics), "predicted_against_observed": png(scatter)},
+            metadata={
+                **numbers(result.metrics),
+                "predicted_against_observed": png(scatter),
+                "model_card": address(model_card(soil, trained_models, facts)),
+            },
             check_results=[
                 passed_or_not(
                     "finite", result.finite, f"{result.n} judged, {result.n_refused} without a prediction"
