@@ -167,9 +167,9 @@ def _in_words(
 
 def _joined(reasons: list[tuple[Any, ...]]) -> dict[str, str]:
     columns, checks, rules, found, expected, mend = zip(*reasons, strict=True)
-    # With several columns at fault, each finding says which one it is about.
+    # With several columns at fault, each finding says which one it is about, unless its own words do.
     named = [
-        f"{c}: {f}" if len(set(columns)) > 1 and c != "spectrum" else f
+        f if len(set(columns)) < 2 or c == "spectrum" or str(f).startswith(str(c)) else f"{c}: {f}"
         for c, f in zip(columns, found, strict=True)
     ]
     # A fault is a rule and what it is about: that is what a person can release.

@@ -92,13 +92,11 @@ def workbook_bytes(table: pd.DataFrame, title: str = "mends") -> bytes:
 
 
 def _words(group: pd.DataFrame) -> dict[str, str]:
-    places = [
-        ", ".join(str(p) for p in (row["source_file"], row["column"]) if pd.notna(p) and p != "spectrum")
-        for _, row in group.iterrows()
-    ]
-    found = [
-        f"{place}: {text}" if place else str(text) for place, text in zip(places, group["found"], strict=True)
-    ]
+    found = []
+    for file, column, text in zip(group["source_file"], group["column"], group["found"], strict=True):
+        about = None if pd.isna(column) or column == "spectrum" or text.startswith(column) else column
+        places = [str(p) for p in (file, about) if pd.notna(p)]
+        found.append(f"{', '.join(places)}: {text}" if places else text)
     return {
         "gate": "quarantined" if (group["severity"] == "critical").any() else "warning",
         "rules": _joined(group["rule"]),

@@ -136,7 +136,7 @@ def _limits(prop: Property, rule: str, limits: tuple[float, float], mend: str) -
         rule, "ranges", "critical" if rule == "impossible_value" else "warning",
         "samples", prop.name, "between",
         low=None if math.isinf(low) else low, high=None if math.isinf(high) else high,
-        expected=expected, found=f"{{value:.6g}}{unit}", mend=mend,
+        expected=expected, found=f"{prop.name} {{value:.6g}}{unit}", mend=mend,
         masked_by=() if rule == "impossible_value" else ("impossible_value",),
     )  # fmt: skip
 

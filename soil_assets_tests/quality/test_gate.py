@@ -45,7 +45,7 @@ def test_each_planted_fault_is_quarantined_for_its_own_reason_and_the_rest_goes_
     assert "percent" in by_row.loc[2, "found"]
     assert "NRW.115-103" in by_row.loc[4, "found"]
     assert by_row.loc[6, "found"].startswith("1686 of 1686 bands")
-    assert by_row.loc[8, "found"] == "140 %"
+    assert by_row.loc[8, "found"] == "clay 140 %"
     assert (by_row["mend"].str.len() > 10).all()
     assert (by_row["expected"].str.len() > 5).all()
     assert list(result.accepted.sample_ids) == [

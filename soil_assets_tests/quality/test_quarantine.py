@@ -120,7 +120,7 @@ def test_the_lab_gets_its_own_table_back_with_what_to_mend():
         back[["Sample ID", "clay", "mend"]].iloc[:3].astype(object), lab.astype(object)
     )
     assert list(back["gate"][:3]) == ["accepted", "quarantined", "no scan"]
-    assert back["found"][1] == "clay: 140 %"
+    assert back["found"][1] == "clay 140 %"
     assert (
         len(back) == 3 + len(result.findings) - 1
     )  # every finding that has no row of the lab's stands below
