@@ -151,6 +151,32 @@ def batch_list(as_json: AsJson = False) -> None:
         show("no batch has landed yet")
 
 
+@batch_app.command("add")
+def batch_add(
+    batch: Annotated[
+        str, typer.Argument(help="Name of a batch in the landing zone, or the path of its folder.")
+    ],
+    push: Annotated[bool, typer.Option(help="Push it to DVC's default remote, too.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Put a batch under DVC: git keeps a pointer, the batch's DVC hash becomes its version in Dagster."""
+    from soil_assets.adapters.dvc import add
+    from soil_assets.storage import is_local, local_path, safe_key
+
+    soil = _soil()
+    folder = Path(batch)
+    if not folder.is_dir():
+        if not is_local(soil.landing.url):
+            raise BadInput("DVC adds local folders only", found=soil.landing.url, mend="name a local folder")
+        folder = local_path(soil.landing.where(safe_key(batch, "batch name")))
+    tracked = add(folder.absolute(), push=push)
+    facts = {"pointer": tracked.pointer, "version": f"dvc:{tracked.md5}", "pushed": push}
+    if as_json:
+        show_json(facts)
+    else:
+        show(f"{tracked.pointer}: {facts['version']}; commit the pointer with git")
+
+
 @batch_app.command("accept")
 def batch_accept(batch: Batch, why: Why, who: Who = "", as_json: AsJson = False) -> None:
     """Accept a batch that drifts, recorded with who and why: training may take it, as it is landed now.

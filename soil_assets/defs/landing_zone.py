@@ -45,9 +45,28 @@ def data_files(landing: Store, name: str) -> dict[str, bytes]:
     }
 
 
-def content_hash(landing: Store, name: str) -> str:
-    """Return the hash over the names and bytes of a batch: the batch's version."""
+def batch_version(landing: Store, name: str) -> str:
+    """Return the version of a batch: ``dvc:<md5>`` when it is what DVC recorded, else a hash of names and bytes."""
+    from soil_assets.adapters.dvc import directory_hash
+
+    recorded = recorded_in_dvc(landing, name)
+    if recorded is not None and recorded == directory_hash(all_files(landing, name)):
+        return f"dvc:{recorded}"
     return hash_of_files(data_files(landing, name))
+
+
+def recorded_in_dvc(landing: Store, name: str) -> str | None:
+    """Return the hash that DVC recorded for a batch (``<name>.dvc`` beside it), or None when it is not tracked."""
+    from soil_assets.adapters.dvc import pointer_hash
+
+    key = f"{name}.dvc"
+    return pointer_hash(landing.read(key), landing.where(key)) if landing.exists(key) else None
+
+
+def all_files(landing: Store, name: str) -> dict[str, bytes]:
+    """Return every file of a batch by its name inside it, markers included: what DVC tracks."""
+    prefix = f"{name}/"
+    return {key.removeprefix(prefix): landing.read(key) for key in landing.files(name)}
 
 
 def _entries(landing: Store, name: str) -> list[tuple[str, int, float]]:
@@ -73,9 +92,10 @@ def _entries(landing: Store, name: str) -> list[tuple[str, int, float]]:
 
 @dataclass(frozen=True)
 class StoredCopy:
-    """A batch as it was copied into storage, under its content hash."""
+    """A batch as it was copied into storage, under its content hash; ``version`` is DVC's where it tracks it."""
 
     sha256: str
+    version: str
     folder: str
     files: list[str]
     damaged: list[str]
@@ -114,7 +134,13 @@ def land_copy(landing: Store, data: Store, name: str) -> StoredCopy:
     for key, content in files.items():
         if sha256(data.read(f"{prefix}/{key}")) != sha256(content):
             damaged.append(f"{key}: the stored copy differs from what landed")
-    return StoredCopy(digest, data.where(prefix), sorted(files), damaged, missing)
+    version = batch_version(landing, name)
+    recorded = recorded_in_dvc(landing, name)
+    if recorded is not None and version != f"dvc:{recorded}":
+        damaged.append(
+            f"the batch is not what DVC recorded ({recorded[:12]}): dvc checkout it, or soil batch add it again"
+        )
+    return StoredCopy(digest, version, data.where(prefix), sorted(files), damaged, missing)
 
 
 def _promised(files: dict[str, bytes]) -> dict[str, str]:

@@ -8,7 +8,7 @@ import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from soil_assets.config import Settings
-from soil_assets.defs.landing_zone import content_hash, list_batch
+from soil_assets.defs.landing_zone import batch_version, list_batch
 from soil_assets.defs.partitions import BATCH, BATCHES
 from soil_assets.defs.staleness import stored_code_version, stored_data_version
 from soil_assets.errors import BadInput
@@ -56,16 +56,16 @@ def new_batches_sensor(settings: Settings, job_name: str) -> dg.SensorDefinition
                 growing += 1
                 continue
             known[name] = listing.fingerprint
-            digest = content_hash(landing, name)
-            if stored_data_version(context.instance, "raw_spectra", name) == digest:
+            version = batch_version(landing, name)
+            if stored_data_version(context.instance, "raw_spectra", name) == version:
                 continue
             if name not in existing:
                 keys.append(name)
             requests.append(
                 dg.RunRequest(
                     partition_key=name,
-                    run_key=f"{name}:{digest}",
-                    tags={"soil/batch": name, "soil/content": digest},
+                    run_key=f"{name}:{version}",
+                    tags={"soil/batch": name, "soil/content": version},
                 )
             )
         for problem in refused:

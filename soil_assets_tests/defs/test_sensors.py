@@ -11,7 +11,7 @@ import pytest
 
 from soil_assets.defs import code_versions
 from soil_assets.defs.build import build_definitions
-from soil_assets.defs.landing_zone import content_hash
+from soil_assets.defs.landing_zone import batch_version
 from soil_assets.defs.sensors import BATCHES_A_TICK
 from soil_assets_tests.conftest import Platform, make_platform
 
@@ -43,7 +43,7 @@ def test_a_whole_batch_is_asked_for_once(platform: Platform) -> None:
     result, cursor = tick(platform)
     [request] = result.run_requests or []
     assert request.partition_key == "b1"
-    assert request.run_key == f"b1:{content_hash(platform.landing, 'b1')}"
+    assert request.run_key == f"b1:{batch_version(platform.landing, 'b1')}"
     assert platform.instance.get_dynamic_partitions("batch") == ["b1"]
     again, _ = tick(platform, cursor)
     assert not again.run_requests

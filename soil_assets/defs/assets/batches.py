@@ -69,17 +69,18 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
         unreadable = [f"{u.file}: {u.reason}" for u in landed.unreadable]
         return dg.MaterializeResult(
             value=landed,
-            data_version=dg.DataVersion(copy.sha256),
+            data_version=dg.DataVersion(copy.version),
             metadata={
                 **seen,
                 "landed": landed.landed,
                 "lab_rows": landed.lab_rows,
                 "files": copy.files,
                 "sha256": copy.sha256,
+                "version": copy.version,
                 "stored_at": copy.folder,
                 "notes": list(landed.notes),
             },
-            tags={"soil/content": copy.sha256[:40]},
+            tags={"soil/content": copy.version},
             check_results=[
                 passed_or_not(
                     "readable",
