@@ -86,14 +86,17 @@ def findings_table(
     for i in np.unique(names):
         failed.setdefault((rules[i].rule, _subject(rules[i])), set()).update(rows[names == i].tolist())
     values = failures["value"].to_numpy(dtype=object)
-    doubted = {f.column for f in about_batch if f.rule == "unit_suspected"}
+    doubted = {f.column: f.mend for f in about_batch if f.rule == "unit_suspected"}
     for i in np.unique(names):
         rule, mine = rules[i], names == i
         if rule.rule == "unusual_value" and rule.column in doubted:
             continue  # told once about the column, not once a row
         masking = set().union(*(failed.get((mask, _subject(rule)), set()) for mask in rule.masked_by))
         told = np.array([row not in masking for row in rows[mine]], dtype=bool)
-        parts.append(_in_words(rule, rows[mine][told], values[mine][told], tables[rule.table], samples))
+        part = _in_words(rule, rows[mine][told], values[mine][told], tables[rule.table], samples)
+        if rule.rule == "impossible_value" and rule.column in doubted:
+            part["mend"] = doubted[rule.column]  # the unit is at fault, not each value
+        parts.append(part)
     filled = [p for p in parts if len(p)]
     columns = [*FINDING_COLUMNS, "position"]
     table = pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=columns)

@@ -166,6 +166,16 @@ def test_a_unit_that_cannot_be_converted_is_told_and_the_column_left_out():
     assert result.counts["accepted"] == 62
 
 
+def test_clay_in_g_kg_is_mended_by_its_unit_and_not_value_by_value():
+    batch = real("NRW.62")
+    result = judge(batch.with_samples(batch.samples.assign(clay=batch.samples["clay"] * 10)))
+    assert result.counts["quarantined"] == 62
+    assert result.quarantine["mend"].str.contains("g/kg").all()
+    assert result.checks["ranges"].severity == "critical"
+    assert "unit_suspected" in set(result.findings["rule"])
+    assert "unusual_value" not in set(result.findings["rule"])
+
+
 def test_two_spellings_of_one_id_are_doubted():
     batch = real("NRW.62")
     samples = batch.samples.astype({"sample_id": object})
