@@ -18,6 +18,7 @@ from typing import Any
 
 from soil_assets.errors import BadInput
 
+_WRITING = ".writing"
 _SAFE_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=@ -]*")
 
 
@@ -90,7 +91,10 @@ class Store:
         if is_local(self.url):
             target = local_path(self.where(key))
             target.parent.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".writing-")
+            # Beside everything else, not beside the target: what a killed process leaves is in nobody's folder.
+            waiting = local_path(self.url) / _WRITING
+            waiting.mkdir(exist_ok=True)
+            handle, temporary = tempfile.mkstemp(dir=waiting)
             try:
                 with os.fdopen(handle, "wb") as stream:
                     stream.write(content)
