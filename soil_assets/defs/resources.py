@@ -97,6 +97,12 @@ class Soil(dg.ConfigurableResource):
             return None
         return MainModel(self.registry.load_version(found), found.version, name)
 
+    def previous(self, asset: str, partition: str) -> Any:
+        """Return the value an asset partition has before this run replaces it, or None."""
+        from soil_assets.defs.io import has_value, load_value
+
+        return load_value(self.data, asset, partition) if has_value(self.data, asset, partition) else None
+
     def releases(self, batch: str) -> list[Any]:
         """Return the scans of a batch that a person released from quarantine."""
         from soil_assets.quality.releases import Release

@@ -109,6 +109,9 @@ def test_a_verdict_about_an_older_version_does_not_count(house: Platform) -> Non
     land_as(house.landing, "b5", SHORT_RANGE)
     assert house.run("raw_spectra,validated_batches", "b5").gate_failed
     assert "b5" in select_batches(house.instance, checks, only=["b5"]).left
+    record = materialization(house.instance, "raw_spectra", "b5")
+    assert record is not None
+    assert "became" in str(record.asset_materialization.metadata["changed"].value)  # type: ignore[union-attr]
 
 
 def test_a_batch_that_a_person_accepted_is_taken(house: Platform) -> None:

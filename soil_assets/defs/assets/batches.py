@@ -59,10 +59,13 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
     )
     def raw_spectra(context: dg.AssetExecutionContext, soil: Soil) -> dg.MaterializeResult:
         from soil_assets.reporting import plots
+        from soil_assets.spectra.difference import difference
         from soil_assets.spectra.landed import read_landed
 
         copy = land_copy(soil.landing, soil.data, context.partition_key)
         landed = read_landed(copy.folder, soil.catalogue)
+        before = soil.previous("raw_spectra", context.partition_key)
+        changed = {} if before is None else {"changed": difference(before.batch, landed.batch).in_words()}
         seen = {} if landed.batch is None else batch_metadata(landed.batch)
         if landed.batch is not None:
             seen["spectra"] = png(plots.spectra(landed.batch, context.partition_key))
@@ -72,6 +75,7 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
             data_version=dg.DataVersion(copy.version),
             metadata={
                 **seen,
+                **changed,
                 "landed": landed.landed,
                 "lab_rows": landed.lab_rows,
                 "files": copy.files,
