@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 UV     := $(BIN)/uv pip
+# A worker a core, each with one BLAS thread (conftest.py); a module's fixtures stay in one worker.
+PYTEST_ARGS ?= -n auto --dist loadscope
 # The instance that `make demo` fills and `make ui` shows; dagster.yaml refers to it.
 export SOIL_HOME    ?= $(CURDIR)/.soil
 export DAGSTER_HOME ?= $(CURDIR)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+# ruff: noqa: E402  # numpy reads these when it is imported
 import os
+
+for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_threads, "1")
+
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
