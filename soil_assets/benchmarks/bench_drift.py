@@ -87,7 +87,10 @@ def run() -> tuple[list[Figure], dict[str, Any]]:
         )
     )
     if limits:
-        worst_limit = max(limits, key=lambda r: abs(r["points_off"]))
+        named = [
+            r for r in limits if r["measure"] in ("t2", "q")
+        ]  # nearest neighbours are tabulated beside them
+        worst_limit = max(named, key=lambda r: abs(r["points_off"]))
         figures.append(
             Figure(
                 "limit_error_points",
