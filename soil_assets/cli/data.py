@@ -67,6 +67,12 @@ def read(
 def validate(
     data: Data,
     lab: Lab = None,
+    unit: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Unit of a column of the lab table, such as C=g/kg; may be repeated.", metavar="COLUMN=UNIT"
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Write the quarantine as CSV here.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -75,13 +81,13 @@ def validate(
     Exit code 1 when the batch as a whole is refused; single quarantined scans leave 0.
     """
     from soil_assets.adapters.great_expectations import evaluate
-    from soil_assets.cli.inputs import landed_from, soil_of
+    from soil_assets.cli.inputs import landed_from, soil_of, units_from
     from soil_assets.quality.gate import assess
 
     settings = load_settings()
     soil = soil_of(settings)
     say(f"reading {data}")
-    landed = landed_from(data, settings, lab)
+    landed = landed_from(data, settings, lab, units_from(unit))
     say("judging")
     result = assess(
         landed,

@@ -22,7 +22,26 @@ def soil_of(settings: Settings) -> Soil:
     return Soil.of(settings)
 
 
-def landed_from(data: str, settings: Settings, lab: str | None = None) -> Any:
+def units_from(stated: list[str] | None) -> dict[str, str]:
+    """Return units stated as ``column=unit``.
+
+    Raises
+    ------
+    BadInput
+        When one is not of that form.
+    """
+    units = {}
+    for text in stated or []:
+        column, found, unit = text.partition("=")
+        if not (column.strip() and found and unit.strip()):
+            raise BadInput("not a stated unit", found=text, expected="column=unit, such as C=g/kg")
+        units[column.strip()] = unit.strip()
+    return units
+
+
+def landed_from(
+    data: str, settings: Settings, lab: str | None = None, units: dict[str, str] | None = None
+) -> Any:
     """Read a batch as the landing zone would: a folder with its lab table and manifest, or one file.
 
     Raises
@@ -43,7 +62,7 @@ def landed_from(data: str, settings: Settings, lab: str | None = None) -> Any:
         from soil_assets.spectra.lab import join_lab
 
         table = lab_table(lab)
-        joined, report = join_lab(landed.batch, table, catalogue, {})
+        joined, report = join_lab(landed.batch, table, catalogue, units or {})
         landed = replace(landed, batch=joined, lab_rows=len(table), notes=(*landed.notes, *report.notes))
     return landed
 
