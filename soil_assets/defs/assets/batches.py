@@ -84,7 +84,7 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
                 "stored_at": copy.folder,
                 "notes": list(landed.notes),
             },
-            tags={"soil/content": copy.version},
+            tags={"soil/content": copy.version[:40]},  # a tag holds 63 characters at most
             check_results=[
                 passed_or_not(
                     "readable",
