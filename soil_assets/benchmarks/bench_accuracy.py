@@ -25,7 +25,7 @@ from soil_assets.benchmarks.accuracy import (
     yamsys_tasks,
 )
 from soil_assets.benchmarks.harness import Figure
-from soil_assets.benchmarks.official import Ledger
+from soil_assets.benchmarks.official import Ledger, earlier_looks
 from soil_assets.errors import BadInput
 from soil_assets.modeling.metrics import bootstrap_intervals
 from soil_assets.modeling.recipe import Recipe
@@ -157,6 +157,7 @@ def run() -> tuple[list[Figure], dict[str, Any]]:
         "tables": bench.tables,
         "coverage": bench.coverage,
         "ledger": bench.ledger.summary(),
+        "earlier_looks": earlier_looks(),
         "left_out": bench.left_out,
     }
 

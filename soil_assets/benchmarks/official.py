@@ -98,6 +98,14 @@ def data_file(path: str, sha256: str | None) -> Path:
     return file
 
 
+def earlier_looks() -> list[dict[str, Any]]:
+    """Return the variants that were scored on the benchmarks while the recipe was made, with what followed."""
+    import yaml
+
+    looks = yaml.safe_load((_SHIPPED.parent / "looks.yaml").read_text(encoding="utf-8"))
+    return [dict(look) for look in looks]
+
+
 @dataclass
 class Ledger:
     """Every look at a benchmark's test samples in one run: what was scored, with which recipe, and why."""
