@@ -25,6 +25,8 @@ _BLOCK = 4_000_000
 _TINY = 1e-300
 #: Largest values of a statistic beyond which its null distribution is extrapolated.
 _TAIL = 10
+#: Rows furthest out that count alike.
+_EQUALLED = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,10 +152,15 @@ def location(family: str, names: Sequence[str], values: FloatArray, labels: Labe
 
 
 def log_excess(distances: FloatArray) -> FloatArray:
-    """Return max(0, log(distance / upper quartile)), scaled so that the median of those beyond it is 1."""
+    """Return max(0, log(distance / upper quartile)), scaled so that the median of those beyond it is 1.
+
+    The largest few are made equal, so that two absurd reference rows do not hide five strange ones of the batch.
+    """
     logs = np.log(np.maximum(distances, _TINY))
     excess = np.maximum(logs - np.quantile(logs, 0.75), 0.0)
     beyond = excess[excess > 0]
+    if excess.size > _EQUALLED:
+        excess = np.minimum(excess, np.partition(excess, -_EQUALLED)[-_EQUALLED])
     return np.asarray(excess / max(float(np.median(beyond)), 1e-12)) if beyond.size else excess
 
 
