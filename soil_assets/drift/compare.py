@@ -168,6 +168,10 @@ def _in_stages(
 
 def _notes(profile: ReferenceProfile, soils: Soils, n_scans: int) -> list[str]:
     notes = []
+    if profile.n > len(profile.features):
+        notes.append(
+            f"the reference's {profile.n} soils are represented by {len(profile.features)} drawn from them"
+        )
     if soils.n_left_out:
         notes.append(f"{soils.n_left_out} of {n_scans} scans have missing values and were left out")
     if len(soils) < n_scans - soils.n_left_out:

@@ -64,6 +64,17 @@ def test_a_few_sites_are_compared_with_the_spread_between_sites() -> None:
     assert independent > 20  # what ignoring the sites would do
 
 
+def test_a_huge_batch_is_judged_on_a_sample_and_says_so() -> None:
+    rng = np.random.default_rng(0)
+    reference, batch = sites(rng, 3000, 1, 0), sites(rng, 40_000, 1, 10_000)
+    bare = [b.with_samples(b.samples[["sample_id"]]) for b in (reference, batch)]
+    report = compare(fit_profile(bare[0], properties=()), bare[1], policy=POLICY)
+    assert report.verdict == "pass"
+    assert report.n == 40_000
+    assert any("1000 soils drawn from the batch's 40000" in note for note in report.notes)
+    assert any("3000 soils are represented by 1000" in note for note in report.notes)
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 6), st.booleans()), min_size=1, max_size=25))
 def test_every_scan_is_in_a_soil_or_left_out(rows: list[tuple[int, bool]]) -> None:
