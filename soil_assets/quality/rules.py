@@ -28,9 +28,14 @@ def sample_rules() -> list[Expectation]:
         ),
         Expectation(
             "id_unsafe", "schema", "critical", "samples", "sample_id", "not_matches",
-            pattern=r"[\x00-\x1f\x7f/\\]|^\.\.?$",
-            expected="an id without path separators and control characters", found="{value!r}",
-            mend="replace the characters / and \\ and line breaks in the id",
+            pattern=r"[\x00-\x1f\x7f]|^\.\.?$",
+            expected="an id of printable characters", found="{value!r}",
+            mend="remove line breaks and control characters from the id",
+        ),
+        Expectation(
+            "id_separator", "schema", "warning", "samples", "sample_id", "not_matches", pattern=r"[/\\]",
+            expected="an id that can also be a file's name", found="{value!r}", masked_by=("id_unsafe",),
+            mend="nothing, unless files are named after samples: then replace / and \\",
         ),
         Expectation(
             "id_rounded", "schema", "warning", "samples", "sample_id", "matches",

@@ -179,8 +179,29 @@ def test_unreadable_cells_are_said_and_the_scan_goes_on():
     assert np.isnan(result.accepted.property_values("ph")[3])
 
 
-@pytest.mark.parametrize(("bad", "rule"), [("a/b", "id_unsafe"), ("..", "id_unsafe"), ("a\nb", "id_unsafe")])
-def test_ids_that_could_become_paths_are_quarantined(bad, rule):
+@pytest.mark.parametrize("fine", ["Léo 01", "A-7.b", "土 12", "12345", "x" * 300])
+def test_ids_of_any_script_with_blanks_are_fine(fine):
+    batch = real("NRW.62")
+    samples = batch.samples.astype({"sample_id": object})
+    samples.loc[0, "sample_id"] = fine
+    assert len(judge(batch.with_samples(samples)).findings) == 0
+
+
+@pytest.mark.parametrize("odd", ["2021/17", "a\\b", "../x"])
+def test_path_separators_in_ids_are_told(odd):
+    batch = real("NRW.62")
+    samples = batch.samples.astype({"sample_id": object})
+    samples.loc[0, "sample_id"] = odd
+    result = judge(batch.with_samples(samples))
+    assert list(result.findings["rule"]) == ["id_separator"]
+    assert result.counts["quarantined"] == 0
+
+
+@pytest.mark.parametrize(
+    ("bad", "rule"),
+    [("..", "id_unsafe"), ("a\nb", "id_unsafe"), ("a\x00", "id_unsafe"), ("   ", "id_missing")],
+)
+def test_ids_that_are_no_names_are_quarantined(bad, rule):
     batch = real("NRW.62")
     samples = batch.samples.astype({"sample_id": object})
     samples.loc[0, "sample_id"] = bad
