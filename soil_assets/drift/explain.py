@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from soil_assets.drift.features import Features, bin_positions
 from soil_assets.drift.report import Band
-from soil_assets.drift.signatures import SIGNATURES, Signature, Weighting, directions
+from soil_assets.drift.signatures import SIGNATURES, Signature, Weighting, directions, water_bands
 from soil_assets.spectra.axis import Axis
 
 FloatArray = npt.NDArray[np.float64]
@@ -23,6 +23,7 @@ _BAND_SHARE = 0.6
 _MAX_BANDS = 3
 #: A signature is called the likely cause when it accounts for this share of the whole difference.
 _CAUSE_SHARE = 0.5
+_CAUSE_SHARE_IN_NOISE = 0.8
 _SMALLEST_STANDARDISED = 0.3
 
 
@@ -86,7 +87,20 @@ def signature_amounts(reference: Features, batch: Features, axis: Axis) -> tuple
     per_row = 1.0 / len(reference) + 1.0 / len(batch)
     # By chance alone each component adds per_row to the squared length, and each signature that much.
     expected = per_row * (weighting.variances.size + 1)
-    share = np.maximum(projected**2 / energy - per_row, 0.0) / max(total - expected, total * 0.05, 1e-300)
+    explained = np.maximum(projected**2 / energy - per_row, 0.0)
+    # Water's bands move and change their ratio with the soil that holds it: together they may explain what the one
+    # fixed spectrum does not.
+    bands = water_bands(bin_positions(axis), axis.unit)
+    inside = weighting.apply(bands)
+    length = float(
+        inside
+        @ difference
+        @ np.linalg.pinv(inside @ bands.T, rcond=1e-9, hermitian=True)
+        @ (inside @ difference)
+    )
+    water = [s.name for s in SIGNATURES].index("water")
+    explained[water] = max(explained[water], length - per_row * len(bands))
+    share = explained / max(total - expected, total * 0.05, 1e-300)
     amounts = [
         Amount(s, float(p / e), float(np.sqrt(per_row / e)), float(min(h, 1.0)))
         for s, p, e, h in zip(SIGNATURES, projected, energy, share, strict=True)
@@ -94,13 +108,17 @@ def signature_amounts(reference: Features, batch: Features, axis: Axis) -> tuple
     return tuple(sorted(amounts, key=lambda a: -a.share))
 
 
-def likely_cause(amounts: tuple[Amount, ...]) -> Amount | None:
-    """Return the signature that accounts for most of the difference, None when none does."""
+def likely_cause(amounts: tuple[Amount, ...], noisy: bool = False) -> Amount | None:
+    """Return the signature that accounts for most of the difference, None when none does.
+
+    With noise the difference of two means is itself noisier, so that more of it must be accounted for.
+    """
     if not amounts:
         return None
     best = amounts[0]
-    clear = best.share >= _CAUSE_SHARE and abs(best.amount) >= 3.0 * best.standard_error
-    return best if clear else None
+    clear = best.share >= (_CAUSE_SHARE_IN_NOISE if noisy else _CAUSE_SHARE)
+    certain = 3.0 * best.standard_error <= abs(best.amount) <= best.signature.plausible
+    return best if clear and certain else None
 
 
 def furthest(

@@ -45,22 +45,22 @@ class Signature:
         Short name, also in reports.
     unit : str
         Unit of the amount that the filter estimates.
-    noun : str
-        What a person calls it.
+    plausible : float
+        An amount beyond this is no such change: other soils that happen to lie in its direction.
     """
 
     name: str
     unit: str
-    noun: str
+    plausible: float
 
 
 SIGNATURES = (
-    Signature("water", "absorbance at the main water band", "moisture"),
-    Signature("offset", "absorbance", "a baseline offset"),
-    Signature("tilt", "absorbance from one end to the other", "a tilted baseline"),
-    Signature("gain", "share of absorbance", "path length or packing (scatter)"),
-    Signature("stray light", "share of the signal", "stray light"),
-    Signature("shift", "channels", "a shift of the wavelength axis"),
+    Signature("water", "absorbance at the main water band", 1.0),
+    Signature("offset", "absorbance", 0.5),
+    Signature("tilt", "absorbance from one end to the other", 0.5),
+    Signature("gain", "share of absorbance", 0.5),
+    Signature("stray light", "share of the signal", 0.1),
+    Signature("shift", "channels", 15.0),
 )
 
 
@@ -69,6 +69,18 @@ def water_spectrum(axis_values: FloatArray, unit: AxisUnit) -> FloatArray:
     position = np.asarray(axis_values, dtype=np.float64)
     bands = WATER_BANDS[unit]
     return np.asarray(sum(h * np.exp(-0.5 * ((position - c) / s) ** 2) for c, s, h in bands))
+
+
+def water_bands(axis_values: FloatArray, unit: AxisUnit) -> FloatArray:
+    """Water's bands one by one, with their change by position and by width, shape (3 x n_bands_seen, n_positions)."""
+    x = np.asarray(axis_values, dtype=np.float64)
+    rows = []
+    for centre, width, _ in WATER_BANDS[unit]:
+        if x.min() <= centre <= x.max():
+            z = (x - centre) / width
+            band = np.exp(-0.5 * z**2)
+            rows += [band, z * band, z**2 * band]
+    return np.array(rows) if rows else water_spectrum(x, unit)[None, :]
 
 
 def directions(mean: FloatArray, positions: FloatArray, axis: Axis) -> FloatArray:

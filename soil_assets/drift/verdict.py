@@ -190,7 +190,7 @@ def _reasons(
     noise = (
         _noise_change(evidence) if any(n.startswith("noise") for n in found.get("summaries", [])) else None
     )
-    best = likely_cause(amounts) if spectral else None
+    best = likely_cause(amounts, noisy=noise is not None) if spectral else None
     cause: str | None = None
     reasons: list[str] = []
     if best is not None:
@@ -234,8 +234,15 @@ def _reasons(
 def _noise_change(evidence: Evidence) -> str | None:
     before = np.median(evidence.reference.summaries[:, _NOISE_COLUMNS], axis=0)
     after = np.median(evidence.batch.summaries[:, _NOISE_COLUMNS], axis=0)
-    change = float(np.exp((after - before)[np.abs(after - before).argmax()]))
-    return noise_in_words(change) if max(change, 1 / change) >= _NOISE_RATIO else None
+    ratios = np.exp(after - before)
+    overall = float(np.median(ratios))
+    if max(overall, 1 / overall) >= _NOISE_RATIO:
+        return noise_in_words(overall)
+    most = int(np.abs(after - before).argmax())
+    ratio = float(ratios[most])
+    if max(ratio, 1 / ratio) < _NOISE_RATIO:
+        return None
+    return f"{noise_in_words(ratio)} in the {('lowest', 'middle', 'highest')[most]} third of the axis"
 
 
 def _finite(values: FloatArray) -> FloatArray:
