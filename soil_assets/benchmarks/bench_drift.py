@@ -4,7 +4,7 @@ Belongs here: which figures are measured and how they are summed up. The runs ar
 changes in ``drift_changes``, the sets in ``drift_sets``, the speed in ``drift_speed``.
 
 ``SOIL_BENCH_SPLITS`` sets the splits of an in-control cell (default 2000), ``SOIL_BENCH_DRAWS`` the batches
-of a power cell (default 200), ``SOIL_BENCH_WORKERS`` the processes (default: one a core).
+of a held power cell at n = 20 (default 200), ``SOIL_BENCH_WORKERS`` the processes (default: one a core).
 """
 
 from __future__ import annotations
@@ -164,11 +164,12 @@ def _power_cells(pool: ProcessPoolExecutor, sets: list[str], draws: int) -> list
                 ("real pair", f"{first} -> {second}", "none", n, real_pair, (first, second, n))
                 for n in (10, 20)
             ]
-    step = max(1, draws // 4)
-    waiting = [
-        (row, [pool.submit(row[4], *row[5], range(s, min(s + step, draws))) for s in range(0, draws, step)])
-        for row in planned
-    ]
+    waiting = []
+    for row in planned:
+        count = _draws(row[2], row[3], draws)
+        step = max(1, count // 4)
+        parts = [pool.submit(row[4], *row[5], range(s, min(s + step, count))) for s in range(0, count, step)]
+        waiting.append((row, parts))
     cells = []
     for (table, name, change, n, _, _), parts in waiting:
         results = [p.result() for p in parts]
@@ -177,6 +178,13 @@ def _power_cells(pool: ProcessPoolExecutor, sets: list[str], draws: int) -> list
             Cell(table, name, change, n, p_values, np.concatenate([r[1] for r in results]), p_values.size)
         )
     return cells
+
+
+def _draws(change: str, n: int, draws: int) -> int:
+    """Spend batches where a figure hangs on them: all on the held cells, half beside them, a quarter elsewhere."""
+    if n != 20:
+        return max(4, draws // 4)
+    return draws if change == "none" or (change in CHANGES and CHANGES[change].held) else max(4, draws // 2)
 
 
 def _limit_rows(pool: ProcessPoolExecutor, sets: list[str]) -> list[dict[str, Any]]:
