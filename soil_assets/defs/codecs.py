@@ -154,6 +154,8 @@ def _quality_files(result: Any) -> dict[str, bytes]:
         "accepted.parquet": _batch_bytes(result.accepted),
         **{f"{name}.parquet": _table_bytes(getattr(result, name)) for name in _QUALITY_TABLES},
     }
+    if len(result.accepted):
+        files[KNOWN_FILE] = _table_bytes(_index_of(result.accepted))
     if result.quarantined_batch is not None:
         files["quarantined_spectra.parquet"] = _batch_bytes(result.quarantined_batch)
     return files
@@ -175,6 +177,15 @@ def _quality_from(files: Mapping[str, bytes]) -> Any:
     )
 
 
+def _index_of(accepted: Any) -> Any:
+    """Return what later batches need to find scans of this one again: 64 bytes a scan, beside the spectra."""
+    from soil_assets.quality.known import KnownSpectra
+
+    ids = accepted.with_samples(accepted.samples[["sample_id"]])
+    return KnownSpectra.of(ids).to_table()
+
+
+KNOWN_FILE = "known.parquet"
 _QUALITY_TABLES = ("quarantine", "findings", "figures")
 _ENCODERS: dict[str, Any] = {"landed": _landed_files, "quality": _quality_files, "report": _report_files}
 _DECODERS: dict[str, Any] = {"landed": _landed_from, "quality": _quality_from, "report": _report_from}

@@ -45,6 +45,15 @@ def load_value(store: Store, asset: str, partition: str | None = None) -> Any:
     return decode(pointer["kind"], {name: store.read(f"{folder}/{name}") for name in pointer["files"]})
 
 
+def load_file(store: Store, asset: str, partition: str | None, name: str) -> bytes | None:
+    """Return one file of the current value, or None when the value has no such file."""
+    place = _place(asset, partition)
+    pointer = store.read_json(f"{place}/current.json")
+    if name not in pointer["files"]:
+        return None
+    return store.read(f"{place}/{pointer['sha256'][:20]}/{name}")
+
+
 def content_version(value: Any) -> dg.DataVersion:
     """Return the data version of a value: a hash of what it is, whichever run made it."""
     if hasattr(value, "content_hash"):

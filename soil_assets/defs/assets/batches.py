@@ -9,10 +9,11 @@ from soil_assets.defs.assets.common import OWNERS, batch_metadata, png, table
 from soil_assets.defs.checks import Gate, check_specs, passed_or_not, warning
 from soil_assets.defs.code_versions import code_version
 from soil_assets.defs.conditions import after_passed_gates
-from soil_assets.defs.io import content_version, has_value, load_value
+from soil_assets.defs.io import content_version
 from soil_assets.defs.landing_zone import land_copy
+from soil_assets.defs.library import known_scans
 from soil_assets.defs.pages import address, batch_page
-from soil_assets.defs.partitions import BATCH, BATCHES
+from soil_assets.defs.partitions import BATCHES
 from soil_assets.defs.resources import Soil
 
 LANDED = (
@@ -128,7 +129,7 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
             catalogue=soil.catalogue,
             policy=policy.quality,
             evaluate=evaluate,
-            known=_accepted_before(context, soil),
+            known=known_scans(context.instance, soil, context.partition_key),
             reference_figures=ReferenceFigures.of(reference_spectra),
             releases=soil.releases(context.partition_key),
         )
@@ -236,20 +237,3 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
 
 def _in_words(report: Any) -> str:
     return f"{report.verdict.replace('_', ' ')}: {'; '.join(report.reasons) or 'like the reference'}"
-
-
-def _accepted_before(context: dg.AssetExecutionContext, soil: Soil) -> Any:
-    """Return the accepted scans of the frozen sets and of all other batches, to find scans that landed before."""
-    from soil_assets.spectra.batch import concatenate
-
-    found = [
-        load_value(soil.data, a)
-        for a in ("reference_spectra", "benchmark_spectra")
-        if has_value(soil.data, a)
-    ]
-    found.extend(
-        load_value(soil.data, "validated_batches", name).accepted
-        for name in context.instance.get_dynamic_partitions(BATCH)
-        if name != context.partition_key and has_value(soil.data, "validated_batches", name)
-    )
-    return concatenate([b for b in found if len(b)]) if any(len(b) for b in found) else None
