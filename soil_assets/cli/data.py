@@ -81,7 +81,7 @@ def validate(
     Exit code 1 when the batch as a whole is refused; single quarantined scans leave 0.
     """
     from soil_assets.adapters.great_expectations import evaluate
-    from soil_assets.cli.inputs import landed_from, soil_of, units_from
+    from soil_assets.cli.inputs import landed_from, reference_figures_of, soil_of, units_from
     from soil_assets.quality.gate import assess
 
     settings = load_settings()
@@ -96,6 +96,7 @@ def validate(
         catalogue=soil.catalogue,
         policy=settings.policy.quality,
         evaluate=evaluate,
+        reference_figures=reference_figures_of(settings),
     )
     if out is not None:
         result.quarantine.to_csv(out, index=False)

@@ -49,15 +49,10 @@ def landed_from(
     BadInput
         When there is nothing to read.
     """
-    from soil_assets.spectra.landed import Landed, read_landed
-    from soil_assets.spectra.read import read
+    from soil_assets.spectra.landed import read_landed
 
     catalogue = catalogue_of(settings)
-    if "://" not in data and Path(data).is_dir():
-        landed = read_landed(data, catalogue)
-    else:
-        batch = read(data)
-        landed = Landed(batch=batch, unreadable=(), landed=len(batch), lab_rows=0, notes=())
+    landed = read_landed(data, catalogue)
     if lab is not None and landed.batch is not None:
         from soil_assets.spectra.lab import join_lab
 
@@ -133,6 +128,16 @@ def _batch_or_table(data: str) -> Any:
         if "spectra" not in error.what:
             raise
         return lab_table(data)
+
+
+def reference_figures_of(settings: Settings) -> Any:
+    """Return what the golden reference's spectra look like, or None where it does not cover the models' axis."""
+    from soil_assets.quality.reference_figures import ReferenceFigures
+
+    try:
+        return ReferenceFigures.of(batch_from(settings.reference, settings))
+    except BadInput:
+        return None
 
 
 def model_from(address: str, settings: Settings) -> tuple[SoilModel, str]:
