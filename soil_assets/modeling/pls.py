@@ -81,6 +81,9 @@ def out_of_fold(treated: FloatArray, target: FloatArray, fold: IntArray, compone
     """
     from ikpls.fast_cross_validation.numpy import PLS
 
+    if treated.shape[0] < treated.shape[1]:
+        # PLS does not change under a rotation of the bands: n coordinates say all that n spectra hold.
+        treated = np.ascontiguousarray(np.transpose(np.linalg.qr(treated.T, mode="r")))
     predicted = np.empty((components, target.size))
     algorithm = 1 if treated.shape[0] < treated.shape[1] else 2
     # ikpls announces every cross-validation on standard output, which belongs to the command's own answer.

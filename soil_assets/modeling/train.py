@@ -6,6 +6,7 @@ Does not belong here: how a learner fits and chooses (``pls``), reading or regis
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable
 from typing import Any
@@ -27,6 +28,7 @@ from soil_assets.spectra.catalogue import Property
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+_SMALL = 1_000_000  # cells of a spectra matrix
 #: Called as ``progress(what, done, total)``.
 Progress = Callable[[str, int, int], None]
 
@@ -68,6 +70,26 @@ def train(
         For spectra that are not finite, a target that is missing throughout, constant or physically
         impossible, fewer samples than folds, or fewer than three groups.
     """
+    with _threads(batch.spectra.size):
+        return _train(batch, prop, recipe, groups, progress)
+
+
+def _threads(cells: int) -> contextlib.AbstractContextManager[Any]:
+    """Keep linear algebra on one thread for small batches: there, threads wait longer than they work."""
+    if cells > _SMALL:
+        return contextlib.nullcontext()
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    return threadpool_limits(1)  # type: ignore[no-any-return]
+
+
+def _train(
+    batch: SpectralBatch,
+    prop: Property,
+    recipe: Recipe,
+    groups: npt.ArrayLike | None,
+    progress: Progress | None,
+) -> SoilModel:
     rows = _usable_rows(batch, prop, recipe)
     all_groups = np.asarray(batch.groups() if groups is None else groups)
     codes = group_codes(group_codes(all_groups, len(batch))[rows], rows.size)

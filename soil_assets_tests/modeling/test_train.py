@@ -148,3 +148,19 @@ def test_recipe_from_policy_and_fingerprint() -> None:
     assert recipe.fingerprint() != dataclasses.replace(recipe, seed=4).fingerprint()
     with pytest.raises(BadInput, match="recipe"):
         Recipe(learner="oracle")
+
+
+def test_left_out_pls_equals_scikit_learn_refits(field: SpectralBatch) -> None:
+    """All counts in one pass, in rotated coordinates, against a refit per fold and count."""
+    from sklearn.cross_decomposition import PLSRegression
+
+    from soil_assets.modeling.pls import out_of_fold
+    from soil_assets.modeling.splits import grouped_folds
+
+    x, y = chain(snv()).apply(field.spectra), field.property_values("clay")
+    fold = grouped_folds(field.groups(), 4, 1)
+    ours = out_of_fold(x, y, fold, 6)
+    for count in (1, 3, 6):
+        for k in range(4):
+            peer = PLSRegression(count, scale=False).fit(x[fold != k], y[fold != k])
+            assert np.allclose(ours[count - 1, fold == k], peer.predict(x[fold == k]).ravel(), rtol=1e-6)
