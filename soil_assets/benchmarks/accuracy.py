@@ -19,6 +19,7 @@ from soil_assets.modeling.learners import TrainingData
 from soil_assets.modeling.metrics import regression_metrics
 from soil_assets.modeling.recipe import Recipe
 from soil_assets.modeling.stack import StackBasis, repeated_folds
+from soil_assets.modeling.threads import suited_threads
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -70,6 +71,19 @@ def score(
 
     Targets that miss the same samples share their decomposition; a fold of -1 is never predicted.
     """
+    with suited_threads(spectra.size):
+        return _score(name, spectra, targets, fold, groups, recipe, sensors)
+
+
+def _score(
+    name: str,
+    spectra: FloatArray,
+    targets: Mapping[str, FloatArray],
+    fold: IntArray,
+    groups: IntArray,
+    recipe: Recipe,
+    sensors: FloatArray | None,
+) -> list[Task]:
     n = len(spectra)
     predicted = {p: np.full(n, np.nan) for p in targets}
     covered = {p: {level: np.zeros(n, dtype=bool) for level in recipe.levels} for p in targets}

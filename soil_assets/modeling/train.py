@@ -6,7 +6,6 @@ Does not belong here: how a learner fits and chooses (``pls``), reading or regis
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from collections.abc import Callable
 from typing import Any
@@ -23,12 +22,12 @@ from soil_assets.modeling.metrics import group_codes, regression_metrics
 from soil_assets.modeling.model import SoilModel, batch_sensors
 from soil_assets.modeling.recipe import Recipe
 from soil_assets.modeling.splits import grouped_folds
+from soil_assets.modeling.threads import suited_threads
 from soil_assets.spectra.batch import SpectralBatch
 from soil_assets.spectra.catalogue import Property
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
-_SMALL = 1_000_000  # cells of a spectra matrix
 #: Called as ``progress(what, done, total)``.
 Progress = Callable[[str, int, int], None]
 
@@ -70,17 +69,8 @@ def train(
         For spectra that are not finite, a target that is missing throughout, constant or physically
         impossible, fewer samples than folds, or fewer than three groups.
     """
-    with _threads(batch.spectra.size):
+    with suited_threads(batch.spectra.size):
         return _train(batch, prop, recipe, groups, progress)
-
-
-def _threads(cells: int) -> contextlib.AbstractContextManager[Any]:
-    """Keep linear algebra on one thread for small batches: there, threads wait longer than they work."""
-    if cells > _SMALL:
-        return contextlib.nullcontext()
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
-    return threadpool_limits(1)  # type: ignore[no-any-return]
 
 
 def _train(
