@@ -74,7 +74,11 @@ def run() -> tuple[list[Figure], dict[str, Any]]:
                 note=f"{worst.name}, n = {worst.n}; 95 % interval {low:.4f}..{high:.4f}; {len(control)} cells",
             )
         )
-    held = [c for c in power if c.n == 20 and (c.table == "real pair" or CHANGES[c.change].held)]
+    held = [
+        c
+        for c in power
+        if c.n == 20 and (c.table == "real pair" or (c.change in CHANGES and CHANGES[c.change].held))
+    ]
     weakest = min(held, key=lambda c: c.failed.mean())
     low, high = binomial_interval(int(weakest.failed.sum()), weakest.failed.size)
     figures.append(

@@ -77,12 +77,11 @@ def holm(p_values: list[float]) -> FloatArray:
 def _smirnov(name: str, before: FloatArray, after: FloatArray) -> _Row:
     from scipy.special import kolmogi, kolmogorov
 
-    before, after = np.sort(before[np.isfinite(before)]), np.sort(after[np.isfinite(after)])
+    before, after = (np.sort(c if np.isfinite(c.sum()) else c[np.isfinite(c)]) for c in (before, after))
     # Both distribution functions on either side of every new value hold the largest difference.
     right = np.searchsorted(before, after, "right") / before.size
     left = np.searchsorted(before, after, "left") / before.size
-    own_right = np.searchsorted(after, after, "right") / after.size
-    own_left = np.searchsorted(after, after, "left") / after.size
+    own_right, own_left = _own_steps(after)
     distance = float(max(np.abs(own_right - right).max(), np.abs(own_left - left).max()))
     root = np.sqrt(before.size * after.size / (before.size + after.size))
     factor = float(root + 0.12 + 0.11 / root)
@@ -91,6 +90,17 @@ def _smirnov(name: str, before: FloatArray, after: FloatArray) -> _Row:
         return float(min(kolmogi(p) / factor, 1.0))
 
     return "properties", name, distance, float(kolmogorov(factor * distance)), distance, threshold
+
+
+def _own_steps(ordered: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Distribution function of sorted values at each of them and just below it."""
+    step = np.arange(1, ordered.size + 1) / ordered.size
+    if ordered.size == 1 or (np.diff(ordered) > 0).all():
+        return step, step - 1 / ordered.size
+    return (
+        np.searchsorted(ordered, ordered, "right") / ordered.size,
+        np.searchsorted(ordered, ordered, "left") / ordered.size,
+    )
 
 
 def _chi_squared(name: str, before: TextArray, after: TextArray) -> _Row:

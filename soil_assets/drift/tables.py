@@ -79,7 +79,7 @@ def compare_tables(
         When no column is shared, the spectra lie on different axes, or the reference is too small.
     """
     policy = policy or DriftPolicy()
-    reference, new = (t.rename(columns=str).reset_index(drop=True) for t in (reference, new))
+    reference, new = _plain(reference), _plain(new)
     if len(_bands(reference)) >= _FEWEST_BANDS:
         known, fresh = _as_spectra(reference), _as_spectra(new)
         shared = [c for c in known.samples.columns if c in fresh.samples.columns and c not in _ID_COLUMNS]
@@ -157,6 +157,14 @@ def _joint(columns: _Columns, policy: DriftPolicy) -> Tested | None:
     return energy("spectra", "all columns together", space.scores, labels)
 
 
+def _plain(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with text names and rows counted from 0, without copying one that has both."""
+    if not all(isinstance(name, str) for name in table.columns):
+        table = table.rename(columns=str)
+    counted = isinstance(table.index, pd.RangeIndex) and table.index.start == 0 and table.index.step == 1
+    return table if counted else table.reset_index(drop=True)
+
+
 def _bands(table: pd.DataFrame) -> dict[str, re.Match[str]]:
     found = {c: m for c in table.columns if (m := _BAND.fullmatch(c))}
     return {c: m for c, m in found.items() if float(m["at"]) >= _LEAST_POSITION}
@@ -201,16 +209,17 @@ def _shared(reference: pd.DataFrame, new: pd.DataFrame) -> _Columns:
         before, after = reference[name], new[name]
         if name in _ID_COLUMNS:
             continue
-        if before.isna().all() or after.isna().all():
-            found.notes.append(f"{name} is not judged: all values are missing on one side")
-        elif pd.api.types.is_numeric_dtype(before) and pd.api.types.is_numeric_dtype(after):
-            pair = tuple(np.asarray(c, dtype=np.float64) for c in (before, after))
-            values = np.concatenate(pair)
-            values = values[np.isfinite(values)]
-            if values.size and values.min() == values.max():
+        if pd.api.types.is_numeric_dtype(before) and pd.api.types.is_numeric_dtype(after):
+            left, right = (np.asarray(c, dtype=np.float64) for c in (before, after))
+            known = [c[np.isfinite(c)] if not np.isfinite(c.sum()) else c for c in (left, right)]
+            if not known[0].size or not known[1].size:
+                found.notes.append(f"{name} is not judged: all values are missing on one side")
+            elif known[0].min() == known[0].max() == known[1].min() == known[1].max():
                 found.notes.append(f"{name} is not judged: it is constant")
             else:
-                found.numeric[name] = (pair[0], pair[1])
+                found.numeric[name] = (left, right)
+        elif before.isna().all() or after.isna().all():
+            found.notes.append(f"{name} is not judged: all values are missing on one side")
         elif _is_category(before) and _is_category(after):
             texts = [c.astype("string").fillna("").to_numpy(dtype=np.str_) for c in (before, after)]
             if np.unique(np.concatenate(texts)).size > 1:
