@@ -16,6 +16,17 @@ from soil_assets.defs.sensors import BATCHES_A_TICK
 from soil_assets_tests.conftest import Platform, make_platform
 
 
+@pytest.fixture(autouse=True)
+def _reference(request: pytest.FixtureRequest) -> None:
+    """Batches wait for the golden reference; here it is said to be there."""
+    if "platform" in request.fixturenames:
+        known_reference(request.getfixturevalue("platform"))
+
+
+def known_reference(platform: Platform) -> None:
+    platform.instance.report_runless_asset_event(dg.AssetMaterialization("reference_spectra"))
+
+
 def drop(
     platform: Platform, name: str, text: str = "sample_id,1000,1002\na,0.1,0.2\n", whole: bool = True
 ) -> None:
@@ -70,11 +81,23 @@ def test_the_same_bytes_again_keep_their_run_key(platform: Platform) -> None:
 
 def test_a_batch_that_is_still_written_waits(tmp_path: Path) -> None:
     platform = make_platform(tmp_path, landing={"quiet_seconds": 3600})
+    known_reference(platform)
     try:
         drop(platform, "b1", whole=False)
         assert not tick(platform)[0].run_requests
         file = Path(platform.landing.where("b1/spectra.csv"))
         os.utime(file, (1_000_000_000, 1_000_000_000))  # quiet for long: whole without a marker
+        assert len(tick(platform)[0].run_requests or []) == 1
+    finally:
+        platform.instance.dispose()
+
+
+def test_batches_wait_for_the_golden_reference(tmp_path: Path) -> None:
+    platform = make_platform(tmp_path)
+    try:
+        drop(platform, "b1")
+        assert not tick(platform)[0].run_requests
+        known_reference(platform)
         assert len(tick(platform)[0].run_requests or []) == 1
     finally:
         platform.instance.dispose()
