@@ -26,6 +26,7 @@ from soil_assets.modeling.nystrom import LandmarkFeatures
 from soil_assets.modeling.predictors import LinearPredictor, Predictor
 from soil_assets.modeling.pretreatment import Pretreatment, chain, snv
 from soil_assets.modeling.splits import grouped_folds
+from soil_assets.modeling.threads import suited_threads
 
 if TYPE_CHECKING:
     from soil_assets.modeling.recipe import Recipe
@@ -102,6 +103,11 @@ def fit(data: TrainingData, recipe: Recipe) -> Fitted:
     BadInput
         For fewer than three groups.
     """
+    with suited_threads(data.spectra.size):
+        return _fit(data, recipe)
+
+
+def _fit(data: TrainingData, recipe: Recipe) -> Fitted:
     fold = grouped_folds(data.groups, recipe.folds, recipe.seed)
     if fold.max() < 2:
         raise BadInput("nested selection needs at least three groups", found=str(int(fold.max()) + 1))
