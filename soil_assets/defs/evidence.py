@@ -5,7 +5,10 @@ Belongs here: reading the instance and the store into :class:`DecisionInputs`. D
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -55,7 +58,7 @@ def decision_inputs(
         training=tuple(parts),
         policy=soil.settings.policy,
         checks=_checks(instance, "training_set", checks),
-        versions={"soil_assets": __version__, "dagster": dg.__version__},
+        versions={"soil_assets": __version__, "dagster": dg.__version__, **_commit()},
         data_hashes={
             a: _content(soil, a) for a in ("reference_spectra", "benchmark_spectra", "training_set")
         },
@@ -176,6 +179,25 @@ def _content(soil: Soil, asset: str) -> str:
 def _main_version(soil: Soil, prop: str) -> int | None:
     found = soil.registry.version_at(soil.settings.model_name(prop), MAIN_ALIAS)
     return None if found is None else found.version
+
+
+def _commit() -> dict[str, str]:
+    """Return the commit of the code, from CI's environment or from git; nothing where there is neither."""
+    named = os.environ.get("GITHUB_SHA")
+    if not named:
+        try:
+            asked = subprocess.run(
+                ["git", "rev-parse", "HEAD"],
+                cwd=Path(__file__).parent,
+                capture_output=True,
+                text=True,
+                check=True,
+                timeout=10,
+            )
+        except (OSError, subprocess.SubprocessError):
+            return {}
+        named = asked.stdout.strip()
+    return {"commit": named[:12]}
 
 
 def _first_stop(reason: str) -> str:
