@@ -11,7 +11,6 @@ from soil_assets.cli.app import app
 from soil_assets.cli.console import AsJson, GateFailed, say, show, show_json, show_table
 from soil_assets.config import load_settings
 from soil_assets.errors import BadInput
-from soil_assets.spectra.batch import SpectralBatch
 
 Data = Annotated[str, typer.Argument(help="A file, a folder or a URL of spectra.", metavar="DATA")]
 Lab = Annotated[str | None, typer.Option(help="Lab table to join: CSV, TSV or XLSX.", metavar="TABLE")]
@@ -160,6 +159,7 @@ def drift(
     from soil_assets.drift.compare import compare
     from soil_assets.drift.profile import fit_profile
     from soil_assets.drift.tables import compare_tables
+    from soil_assets.spectra.batch import SpectralBatch
 
     settings = load_settings()
     policy = settings.policy.drift
