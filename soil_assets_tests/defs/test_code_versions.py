@@ -8,7 +8,9 @@ from soil_assets_tests.conftest import Platform
 
 
 def test_comments_and_layout_do_not_count() -> None:
-    assert _without_comments(b"x = 1  # one\n") == _without_comments(b"# why\n\nx = (1)\n")
+    assert _without_comments(b"x = 1\n") == _without_comments(b"# why\n\n  # more\nx = 1  \n")
+    text = b'page = """\n# a heading, not a comment\n"""\n'
+    assert b"a heading" in _without_comments(text)
     assert _without_comments(b"x = 1") != _without_comments(b"x = 2")
 
 
