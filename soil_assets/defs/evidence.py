@@ -118,6 +118,13 @@ def lineage_objection(
     return why_not(records)
 
 
+def benchmark_rmse(soil: Soil, prop: str) -> str:
+    """Return the candidate's RMSE on the benchmark with its unit, as text for people."""
+    found = load_value(soil.data, "benchmark_evaluations", prop)
+    unit = "" if found["unit"] == "index" else f" {found['unit']}"
+    return f"{found['metrics']['rmse']:.3g}{unit} (n = {found['n']})"
+
+
 def _property_result(
     instance: dg.DagsterInstance, soil: Soil, checks: Mapping[str, list[str]], name: str
 ) -> PropertyResult:

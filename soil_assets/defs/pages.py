@@ -23,15 +23,19 @@ def batch_page(soil: Soil, name: str, quality: Any, reference: Any, drift: Any =
     return soil.reports.write(f"batches/{name}/index.html", page.html.encode())
 
 
-def decision_pages(soil: Soil, report: Any, inputs: DecisionInputs) -> str:
-    """Write the decision report and the front page that leads to everything; return the report's address."""
-    from soil_assets.reporting.index_page import BatchEntry, DecisionEntry, ModelEntry, build
-
+def decision_pages(soil: Soil, report: Any) -> str:
+    """Write the decision report: Markdown, plots, JSON and one self-contained page; return the page's address."""
     for name, content in report.images.items():
         soil.reports.write(f"decision/{name}", content)
     soil.reports.write("decision/report.md", report.markdown.encode())
     soil.reports.write_json("decision/report.json", report.data)
-    address = soil.reports.write("decision/report.html", report.html.encode())
+    return soil.reports.write("decision/report.html", report.html.encode())
+
+
+def front_page(soil: Soil, verdict: str, recommendation: str, inputs: DecisionInputs) -> str:
+    """Write the page that leads to everything: the last decision, every batch, every model on an alias."""
+    from soil_assets.reporting.index_page import BatchEntry, DecisionEntry, ModelEntry, build
+
     entries = [
         BatchEntry(
             b, f"batches/{b.name}/index.html" if soil.reports.exists(f"batches/{b.name}/index.html") else ""
@@ -39,14 +43,19 @@ def decision_pages(soil: Soil, report: Any, inputs: DecisionInputs) -> str:
         for b in inputs.batches
     ]
     models = [
-        ModelEntry(found.name, str(found.version), alias, page=_card(soil, found.name))
+        ModelEntry(
+            found.name,
+            str(found.version),
+            alias,
+            rmse=found.tags.get("soil.benchmark_rmse", ""),
+            page=_card(soil, found.name),
+        )
         for prop in soil.settings.properties
         for alias in ("staging", "production")
         if (found := soil.registry.version_at(soil.settings.model_name(prop), alias)) is not None
     ]
-    decision = DecisionEntry(report.verdict, report.recommendation, "decision/report.html")
-    soil.reports.write("index.html", build(decision, entries, models).encode())
-    return address
+    decision = DecisionEntry(verdict, recommendation, "decision/report.html")
+    return soil.reports.write("index.html", build(decision, entries, models).encode())
 
 
 def _card(soil: Soil, name: str) -> str:

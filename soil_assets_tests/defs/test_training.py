@@ -179,3 +179,17 @@ def test_an_empty_registry_costs_no_import(tmp_path: Path) -> None:
         assert platform.soil.main_model("clay") is None
     finally:
         platform.instance.dispose()
+
+
+def test_the_front_page_names_the_registered_version(trained: Platform) -> None:
+    from soil_assets.defs.evidence import benchmark_rmse
+
+    assert trained.run(JOB, "clay").success
+    assert trained.run("decision_report").success
+    assert trained.run("registered_versions", "clay").success
+    version = registry_of(trained.settings).version_at("soil-clay", "staging")
+    assert version is not None
+    assert version.tags["soil.benchmark_rmse"] == benchmark_rmse(trained.soil, "clay")
+    page = trained.soil.reports.read("index.html").decode()
+    assert f"<td>{version.version}</td>" in page
+    assert version.tags["soil.benchmark_rmse"] in page.replace("\N{NO-BREAK SPACE}", " ")

@@ -9,7 +9,8 @@ from soil_assets.defs.assets.common import OWNERS
 from soil_assets.defs.code_versions import code_version
 from soil_assets.defs.conditions import after_passed_gates, whatever_the_gates_say
 from soil_assets.defs.gates import materialization
-from soil_assets.defs.pages import address, decision_pages, report_in_ui
+from soil_assets.defs.io import load_value
+from soil_assets.defs.pages import address, decision_pages, front_page, report_in_ui
 from soil_assets.defs.partitions import property_partitions
 from soil_assets.defs.resources import MAIN_ALIAS, Soil
 
@@ -35,13 +36,14 @@ def build(settings: Settings, checks: dict[str, list[str]]) -> list[dg.AssetsDef
 
         inputs = decision_inputs(context.instance, soil, checks)
         report = build_report(inputs)
+        front_page(soil, report.verdict, report.recommendation, inputs)
         return dg.MaterializeResult(
             value=report,
             metadata={
                 "verdict": report.verdict,
                 "recommendation": report.recommendation,
                 "rule": report.rule,
-                "page": address(decision_pages(soil, report, inputs)),
+                "page": address(decision_pages(soil, report)),
                 "report": report_in_ui(report),
             },
         )
@@ -59,7 +61,7 @@ def build(settings: Settings, checks: dict[str, list[str]]) -> list[dg.AssetsDef
         "blocking check of the lineage passed; never in a branch deployment.",
     )
     def registered_versions(context: dg.AssetExecutionContext, soil: Soil) -> dg.MaterializeResult:
-        from soil_assets.defs.evidence import lineage_objection
+        from soil_assets.defs.evidence import benchmark_rmse, decision_inputs, lineage_objection
 
         prop = context.partition_key
         if settings.deployment == "branch":
@@ -80,8 +82,12 @@ def build(settings: Settings, checks: dict[str, list[str]]) -> list[dg.AssetsDef
                 "soil.deployment": settings.deployment,
                 "soil.dagster_run": context.run_id,
                 "soil.training_set": _stored_data_version(context.instance),
+                "soil.benchmark_rmse": benchmark_rmse(soil, prop),
             },
         )
+        decided = load_value(soil.data, "decision_report")["data"]
+        inputs = decision_inputs(context.instance, soil, checks)
+        front_page(soil, decided["verdict"], decided["recommendation"], inputs)
         facts: dict[str, Any] = {
             "name": version.name,
             "version": version.version,
