@@ -1,4 +1,4 @@
-"""The platform as it runs: web server, daemon and sensors on an empty instance, a batch dropped into the landing zone."""
+"""The platform as it runs: web server, daemon and sensors on an empty instance, and a batch that is dropped."""
 
 from __future__ import annotations
 
