@@ -150,6 +150,7 @@ class Settings(_Section):
 
     properties: Annotated[tuple[str, ...], Field(min_length=1)] = ("clay", "ph", "soc")
     categories: tuple[str, ...] = ("instrument", "lab", "soil_class", "land_use", "depth_class")
+    replicates: Literal["average", "keep"] = "average"
     reference: str = "nrw115-reference"
     benchmark: str = "nrw115-benchmark"
     axis: AxisSettings = AxisSettings()

@@ -39,7 +39,13 @@ def build(settings: Settings, batch_checks: dict[str, list[str]]) -> list[dg.Ass
         owners=OWNERS,
         dagster_type=dg.Any,
         deps=["validated_batches", "drift_reports"],
-        code_version=code_version("defs/gates.py", "modeling/leakage.py", "spectra/batch.py"),
+        code_version=code_version(
+            "defs/gates.py",
+            "modeling/leakage.py",
+            "quality/replicates.py",
+            "spectra/batch.py",
+            settings=settings.replicates,
+        ),
         check_specs=check_specs("training_set", LEAKAGE),
         automation_condition=whenever_a_batch_is_judged(),
         description="The golden reference and every batch that passed all of its gates, or that a person accepted. "
@@ -49,13 +55,15 @@ def build(settings: Settings, batch_checks: dict[str, list[str]]) -> list[dg.Ass
         context: dg.AssetExecutionContext, soil: Soil, reference_spectra: Any, benchmark_spectra: Any
     ) -> dg.MaterializeResult:
         from soil_assets.modeling.leakage import benchmark_leakage
+        from soil_assets.quality.replicates import average_replicates
         from soil_assets.spectra.batch import concatenate
 
         chosen = select_batches(context.instance, batch_checks, soil.accepted_batches())
         parts = [reference_spectra.labelled("batch", "reference")]
         for name in chosen.taken:
             accepted = load_value(soil.data, "validated_batches", name).accepted
-            parts.append(accepted.labelled("batch", name))
+            scans = average_replicates(accepted) if settings.replicates == "average" else accepted
+            parts.append(scans.labelled("batch", name))
         training = concatenate(parts, origin={"batches": ", ".join(["reference", *chosen.taken])})
         leaks = benchmark_leakage(training, benchmark_spectra)
         return dg.MaterializeResult(
