@@ -1,6 +1,6 @@
 """Doing by hand, in this process, what the daemon does by itself: tick a sensor, run what is out of date.
 
-The demo and ``soil run --all`` use it, so that a person without a daemon gets the same runs for the same reasons.
+The demo uses it: the runs it makes, and their reasons, are those of a deployment with a daemon.
 """
 
 from __future__ import annotations

@@ -85,9 +85,8 @@ def gate_records(
     return results
 
 
-def blocking_checks(graph: dg.AssetsDefinition | Iterable[dg.AssetCheckSpec]) -> dict[str, list[str]]:
+def blocking_checks(specs: Iterable[dg.AssetCheckSpec]) -> dict[str, list[str]]:
     """Return the names of blocking checks by asset."""
-    specs = graph.check_specs if isinstance(graph, dg.AssetsDefinition) else graph
     by_asset: dict[str, list[str]] = {}
     for spec in specs:
         if spec.blocking:

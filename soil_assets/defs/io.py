@@ -68,13 +68,6 @@ def has_value(store: Store, asset: str, partition: str | None = None) -> bool:
     return store.exists(f"{_place(asset, partition)}/current.json")
 
 
-def value_folder(store: Store, asset: str, partition: str | None = None) -> str:
-    """Return the URL of the folder that holds the current value."""
-    place = _place(asset, partition)
-    pointer = store.read_json(f"{place}/current.json")
-    return store.where(f"{place}/{pointer['sha256'][:20]}")
-
-
 def _place(asset: str, partition: str | None) -> str:
     return f"assets/{asset}/{partition}" if partition is not None else f"assets/{asset}"
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -95,8 +94,3 @@ def land_missing(landing: Store, batches: tuple[DemoBatch, ...] = DEMO_BATCHES) 
     for batch in missing:
         land(batch, landing)
     return [b.name for b in missing]
-
-
-def folder_of(landing: Store, name: str) -> Path:
-    """Return the local folder of a landed batch."""
-    return Path(landing.where(name))
