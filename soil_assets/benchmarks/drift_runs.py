@@ -20,6 +20,7 @@ from soil_assets.benchmarks.drift_generator import smooth_spectra
 from soil_assets.benchmarks.drift_sets import FOREIGN, RESEMBLING, on_common_axis, read
 from soil_assets.config import DriftPolicy
 from soil_assets.drift.compare import compare
+from soil_assets.drift.features import Features, features
 from soil_assets.drift.profile import fit_profile
 from soil_assets.modeling.applicability import fit_domain
 from soil_assets.spectra.batch import SpectralBatch
@@ -100,12 +101,14 @@ def sizes_for(soils: int) -> list[int]:
 def in_control(name: str, n: int, splits: Iterable[int]) -> npt.NDArray[np.float64]:
     """Return the family-wise p-value of every seeded disjoint split: ``n`` soils against all others of the set."""
     batch, properties = _set(name)
+    known = _features(name)
     policy = DriftPolicy(permutations=PERMUTATIONS)
     out = []
     for seed in splits:
         order = np.random.default_rng([seed, n, len(batch)]).permutation(len(batch))
-        profile = fit_profile(batch.take(order[n:]), properties=properties)
-        report = compare(profile, batch.take(order[:n]), policy=policy)
+        new, rest = order[:n], order[n:]
+        profile = fit_profile(batch.take(rest), properties=properties, values=known.take(rest))
+        report = compare(profile, batch.take(new), policy=policy, values=known.take(new))
         out.append(math.nan if report.family_p is None else report.family_p)
     return np.array(out)
 
@@ -200,6 +203,12 @@ def soils_in(name: str) -> int:
 @lru_cache(maxsize=16)
 def _set(name: str) -> tuple[SpectralBatch, tuple[str, ...]]:
     return read(name)
+
+
+@lru_cache(maxsize=16)
+def _features(name: str) -> Features:
+    """Features of a set's scans, computed once: each is of one scan alone, whichever side it is drawn to."""
+    return features(_set(name)[0])
 
 
 def _side(name: str) -> tuple[SpectralBatch, tuple[str, ...]]:

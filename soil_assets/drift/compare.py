@@ -15,7 +15,7 @@ from soil_assets.config import DriftPolicy
 from soil_assets.drift.battery import Pool, labellings, pair_predictions, run
 from soil_assets.drift.exceedances import exceedance_test
 from soil_assets.drift.family import Family, combine, tests_table
-from soil_assets.drift.features import features
+from soil_assets.drift.features import Features, features
 from soil_assets.drift.pool import Soils, soils_of
 from soil_assets.drift.profile import MAX_SOILS, ReferenceProfile
 from soil_assets.drift.report import DriftReport
@@ -23,11 +23,10 @@ from soil_assets.drift.two_sample import Tested
 from soil_assets.drift.verdict import Evidence, judge, not_judged
 from soil_assets.spectra.batch import SpectralBatch
 
-#: Pools larger than this are first judged with a few labellings.
-_STAGED_FROM = 1000
+#: Labellings of the first look.
 _FIRST_STAGE = 199
 #: Family-wise p-value beyond which no further labellings are drawn.
-_LET_OFF = 0.25
+_LET_OFF = 0.15
 
 
 def compare(
@@ -41,6 +40,7 @@ def compare(
     exceedance_rate: float = 0.01,
     exceedance_reference_n: int | None = None,
     groups: npt.ArrayLike | None = None,
+    values: Features | None = None,
 ) -> DriftReport:
     """Judge a batch against a reference.
 
@@ -70,6 +70,8 @@ def compare(
         Held-out values behind those limits (``calibration_n``); the profile's soils by default.
     groups : array_like of shape (n_scans,), optional
         Groups of the batch, needed only when the profile was fitted with groups of its own.
+    values : Features, optional
+        Features of the batch's scans where they are known already; only for a batch of one usable scan a soil.
 
     Returns
     -------
@@ -94,9 +96,11 @@ def compare(
             f"{len(soils)} soils are too few to judge (at least {policy.min_samples} are needed)",
         )
     total = len(soils)
+    known = None if values is None else soils.features_of(values)
     if total > MAX_SOILS:
         chosen = np.random.default_rng(policy.seed).choice(total, MAX_SOILS, replace=False)
         soils = soils.take(np.sort(chosen))
+        known = None if known is None else known.take(np.sort(chosen))
         notes.append(f"judged on {MAX_SOILS} soils drawn from the batch's {total}")
     smallest = labellings(profile, soils, policy.permutations, policy.seed).smallest_p
     if smallest > policy.false_alarm_rate:
@@ -112,7 +116,7 @@ def compare(
             f"{smallest:.3g}, above the false-alarm rate {policy.false_alarm_rate:g}",
             total=total,
         )
-    pool = Pool(profile, soils, features(soils.batch), policy)
+    pool = Pool(profile, soils, features(soils.batch) if known is None else known, policy)
     predicted, more = pair_predictions(pool, predictions or {}, reference_predictions or {})
     counts = exceedances or {}
 
@@ -131,7 +135,7 @@ def compare(
         ]
         return [*run(pool, predicted, permutations), *counted]
 
-    tests, family = _in_stages(battery, len(pool.raw), policy)
+    tests, family = _in_stages(battery, policy)
     evidence = Evidence(
         profile=profile,
         soils=soils,
@@ -150,14 +154,16 @@ def compare(
 
 
 def _in_stages(
-    battery: Callable[[int], list[Tested]], pool: int, policy: DriftPolicy
+    battery: Callable[[int], list[Tested]], policy: DriftPolicy
 ) -> tuple[list[Tested], Family]:
-    """Run the battery; a large batch that is plainly unremarkable is let off after a few labellings.
+    """Run the battery; a batch that is plainly unremarkable is let off after a few labellings.
 
-    Stopping early only ever turns an alarm into none (Besag & Clifford 1991), so the stated rate holds.
+    An alarm needs the full number, so that stopping early only ever turns an alarm into none (Besag & Clifford 1991)
+    and the stated rate holds. A batch whose p-value with all of them is a third of the letting-off one is let off with
+    a chance below 1e-7.
     """
     few = min(_FIRST_STAGE, policy.permutations)
-    if pool > _STAGED_FROM and few < policy.permutations:
+    if few < policy.permutations:
         tests = battery(few)
         family = combine(tests, policy.false_alarm_rate)
         if family.p_value > max(_LET_OFF, 10 * policy.false_alarm_rate):

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from soil_assets.drift.features import Features
 from soil_assets.errors import BadInput
 from soil_assets.spectra.batch import SpectralBatch
 
@@ -68,6 +69,23 @@ class Soils:
             properties={name: values[kept] for name, values in self.properties.items()},
             categories={name: values[kept] for name, values in self.categories.items()},
         )
+
+    def features_of(self, values: Features) -> Features:
+        """Return features that were computed scan by scan, soil by soil.
+
+        Raises
+        ------
+        BadInput
+            When scans were averaged or left out: the features of a mean spectrum are not its scans' features.
+        """
+        scans = self.soil_of_scan.size
+        if len(values) != scans or len(self) != scans:
+            raise BadInput(
+                "features that are known already need one usable scan a soil",
+                found=f"features of {len(values)} scans; {scans} scans of {len(self)} soils",
+                expected="as many of each",
+            )
+        return values.take(self.rows)
 
     def mean_of(self, values: npt.ArrayLike) -> FloatArray:
         """Average one value per scan to one per soil, ignoring missing ones; NaN where there is none."""

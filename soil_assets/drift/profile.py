@@ -166,6 +166,7 @@ def fit_profile(
     categories: Sequence[str] = (),
     groups: npt.ArrayLike | None = None,
     seed: int = 20260101,
+    values: Features | None = None,
 ) -> ReferenceProfile:
     """Fit the profile of a reference.
 
@@ -183,6 +184,9 @@ def fit_profile(
         What stays together; by default the column ``site``, else ``profile``, else every soil by itself.
     seed : int
         Of the draw of soils from a reference larger than :data:`MAX_SOILS`.
+    values : Features, optional
+        Features of the reference's scans where they are known already (each is of one scan alone); only for a
+        reference of one usable scan a soil.
 
     Returns
     -------
@@ -210,7 +214,7 @@ def fit_profile(
         )
     kept = _draw(soils.groups, seed)
     part = soils.take(kept)
-    values = features(part.batch)
+    values = soils.features_of(values).take(kept) if values is not None else features(part.batch)
     space = pooled_space(values.sharp)
     if space is None:
         raise BadInput("the reference spectra are all alike", found="no variance", mend="check the reference")
@@ -225,7 +229,7 @@ def fit_profile(
         group_column=part.group_column,
         properties=part.properties,
         categories=part.categories,
-        envelope=np.quantile(part.batch.spectra, ENVELOPE, axis=0),
+        envelope=_quantiles(part.batch.spectra, ENVELOPE),
         mean=values.sharp.mean(axis=0),
         loadings=space.loadings[:count],
         scales=np.sqrt(space.variances[:count]),
@@ -235,6 +239,16 @@ def fit_profile(
         seed=seed,
         reference_hash=reference.content_hash(),
     )
+
+
+def _quantiles(spectra: npt.NDArray[np.float32], shares: tuple[float, ...]) -> FloatArray:
+    """Quantiles by band as numpy's default method gives them; one sort costs a tenth of its selections."""
+    ordered = np.sort(spectra, axis=0)
+    place = np.asarray(shares) * (len(ordered) - 1)
+    below = np.floor(place).astype(np.intp)
+    above = np.minimum(below + 1, len(ordered) - 1)
+    part = (place - below)[:, None]
+    return np.asarray((1.0 - part) * ordered[below] + part * ordered[above])
 
 
 def _draw(groups: npt.NDArray[np.int64], seed: int) -> npt.NDArray[np.intp]:
