@@ -1,4 +1,4 @@
-"""A trained model of one soil property: arrays and facts, predicting with numpy and pandas alone.
+"""A trained model of one soil property: arrays and facts, predicting with numpy alone.
 
 Belongs here: prediction with intervals and applicability, and what the model says about itself.
 Does not belong here: training (``train``), files (``artifact``), measuring it on a benchmark (``evaluate``).
@@ -9,11 +9,10 @@ from __future__ import annotations
 import builtins
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from soil_assets.errors import BadInput
 from soil_assets.modeling import transforms
@@ -21,7 +20,11 @@ from soil_assets.modeling.applicability import ApplicabilityDomain
 from soil_assets.modeling.intervals import level_name
 from soil_assets.modeling.predictors import Predictor
 from soil_assets.spectra.axis import Axis
-from soil_assets.spectra.batch import Quantity, SpectralBatch
+
+if TYPE_CHECKING:  # a service that answers from arrays alone needs no tables
+    import pandas as pd
+
+    from soil_assets.spectra.batch import Quantity, SpectralBatch
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -130,14 +133,25 @@ class SoilModel:
         BadInput
             When axis or quantity differ from the model's.
         """
+        import pandas as pd
+
         self.check_compatible(batch)
         spectra = batch.spectra.astype(np.float64)
         measures = self.domain.measures(spectra)
         scaled = self.predictor.predict(spectra, batch_sensors(batch, self.sensors))
-        columns: dict[str, Any] = {
-            "sample_id": batch.sample_ids.to_numpy(),
-            "value": self._to_unit(scaled),
-        }
+        return pd.DataFrame({"sample_id": batch.sample_ids.to_numpy(), **self.columns_of(scaled, measures)})
+
+    def columns_of(self, scaled: FloatArray, measures: Mapping[str, FloatArray]) -> dict[str, Any]:
+        """Turn predictions on the modelling scale and the domain's measures into the columns of :meth:`predict`.
+
+        Parameters
+        ----------
+        scaled : ndarray, shape (n_samples,)
+            What the predictor gave.
+        measures : mapping of str to ndarray, shape (n_samples,)
+            What :meth:`ApplicabilityDomain.measures` gave.
+        """
+        columns: dict[str, Any] = {"value": self._to_unit(scaled)}
         for level in self.levels:
             half = self.half_widths[level]
             columns[f"lower_{level_name(level)}"] = self._to_unit(scaled - half)
@@ -154,7 +168,7 @@ class SoilModel:
             reasons[row] = "a sensor value is missing"
         columns["inside"] = inside & ~beyond & np.isfinite(scaled)
         columns["reason"] = reasons
-        return pd.DataFrame(columns)
+        return columns
 
     def to_unit(self, scaled: npt.ArrayLike) -> FloatArray:
         """Bring values from the modelling scale to the property's unit, cut at its physical limits."""

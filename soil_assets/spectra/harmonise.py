@@ -7,12 +7,16 @@ Does not belong here: scatter corrections and derivatives (``modeling``), or jud
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from soil_assets.errors import BadInput
 from soil_assets.spectra.axis import Axis
-from soil_assets.spectra.batch import Quantity, SpectralBatch
+
+if TYPE_CHECKING:  # a service that works on matrices alone needs no tables
+    from soil_assets.spectra.batch import Quantity, Scale, SpectralBatch, SpectraMatrix
 
 #: Reflectance at or below this has no usable logarithm; a detector never reads 0.01 % honestly.
 REFLECTANCE_FLOOR = 1e-4
@@ -27,14 +31,10 @@ def to_fraction(batch: SpectralBatch) -> SpectralBatch:
 
 def to_quantity(batch: SpectralBatch, quantity: Quantity) -> SpectralBatch:
     """Convert between reflectance R and absorbance A = log10(1/R)."""
-    batch = to_fraction(batch)
-    if batch.quantity == quantity:
+    if (batch.quantity, batch.scale) == (quantity, "fraction"):
         return batch
-    if quantity == "absorbance":
-        spectra = -np.log10(np.maximum(batch.spectra, np.float32(REFLECTANCE_FLOOR)))
-    else:
-        spectra = np.power(np.float32(10), -batch.spectra)
-    return replace(batch, spectra=spectra, quantity=quantity)
+    spectra = matrix_in(batch.spectra, batch.quantity, batch.scale, quantity)
+    return replace(batch, spectra=spectra, quantity=quantity, scale="fraction")
 
 
 def resample(batch: SpectralBatch, axis: Axis) -> SpectralBatch:
@@ -47,7 +47,32 @@ def resample(batch: SpectralBatch, axis: Axis) -> SpectralBatch:
     """
     if batch.axis == axis:
         return batch
-    source = batch.axis.to_unit(axis.unit)
+    return replace(batch, spectra=matrix_on(batch.spectra, batch.axis, axis), axis=axis)
+
+
+def harmonise(batch: SpectralBatch, axis: Axis, quantity: Quantity) -> SpectralBatch:
+    """Convert to ``quantity``, then resample onto ``axis``: what every gate after landing works on."""
+    return resample(to_quantity(batch, quantity), axis)
+
+
+def matrix_in(
+    spectra: npt.NDArray[np.float32], stated: Quantity, scale: Scale, quantity: Quantity
+) -> SpectraMatrix:
+    """Return a matrix of the ``stated`` quantity and scale as ``quantity``, a fraction; see :func:`to_quantity`."""
+    if scale == "percent":
+        spectra = spectra / np.float32(100)
+    if stated == quantity:
+        return spectra
+    if quantity == "absorbance":
+        return np.asarray(-np.log10(np.maximum(spectra, np.float32(REFLECTANCE_FLOOR))))
+    return np.asarray(np.power(np.float32(10), -spectra))
+
+
+def matrix_on(spectra: npt.NDArray[np.float32], measured: Axis, axis: Axis) -> SpectraMatrix:
+    """Return a matrix measured at ``measured`` on ``axis``; see :func:`resample`."""
+    if measured == axis:
+        return spectra
+    source = measured.to_unit(axis.unit)
     if not source.covers(axis):
         raise BadInput(
             "the spectra do not cover the range that is needed (spectra are never extrapolated)",
@@ -57,18 +82,13 @@ def resample(batch: SpectralBatch, axis: Axis) -> SpectralBatch:
         )
     from scipy.interpolate import make_interp_spline
 
-    positions, spectra = source.values, batch.spectra.astype(np.float64)
+    positions, intensities = source.values, spectra.astype(np.float64)
     if not source.ascending:
-        positions, spectra = positions[::-1], spectra[:, ::-1]
+        positions, intensities = positions[::-1], intensities[:, ::-1]
     inside = np.clip(axis.values, source.low, source.high)
     # A spline through a missing band is missing everywhere: such a scan becomes NaN, and only it.
-    whole = np.isfinite(spectra).all(axis=1)
-    resampled = np.full((len(batch), len(axis)), np.nan, dtype=np.float32)
+    whole = np.isfinite(intensities).all(axis=1)
+    resampled: npt.NDArray[Any] = np.full((len(spectra), len(axis)), np.nan, dtype=np.float32)
     if whole.any():
-        resampled[whole] = make_interp_spline(positions, spectra[whole].T, k=3)(inside).T
-    return replace(batch, spectra=resampled, axis=axis)
-
-
-def harmonise(batch: SpectralBatch, axis: Axis, quantity: Quantity) -> SpectralBatch:
-    """Convert to ``quantity``, then resample onto ``axis``: what every gate after landing works on."""
-    return resample(to_quantity(batch, quantity), axis)
+        resampled[whole] = make_interp_spline(positions, intensities[whole].T, k=3)(inside).T
+    return resampled
