@@ -7,6 +7,7 @@ Does not belong here: facts about properties (``spectra.catalogue``) and anythin
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -107,6 +108,17 @@ class DriftPolicy(_Section):
     seed: int = 20260101
 
 
+class StrataPolicy(_Section):
+    """Parts of the benchmark that are compared by themselves, so that an average hides no harm."""
+
+    soc_below: Annotated[float, Field(gt=0.0, lt=100.0)] = 2.0
+    # Organic material of the World Reference Base: 20 % of soil organic carbon or more.
+    organic_from: Annotated[float, Field(gt=0.0, lt=100.0)] = 20.0
+    columns: tuple[str, ...] = ("instrument", "site")
+    min_samples: Annotated[int, Field(ge=3)] = 15
+    when_worse: Literal["hold", "warn"] = "hold"
+
+
 class ModelPolicy(_Section):
     """What a model must reach to be registered."""
 
@@ -115,6 +127,7 @@ class ModelPolicy(_Section):
     margin: Annotated[float, Field(gt=0.0)] = 0.10
     alpha: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.05
     when_cannot_tell: Literal["hold", "warn"] = "hold"
+    strata: StrataPolicy = StrataPolicy()
     bootstrap: Annotated[int, Field(ge=200)] = 2000
     max_components: Annotated[int, Field(ge=1)] = 20
     folds: Annotated[int, Field(ge=2)] = 10
@@ -145,6 +158,18 @@ class Landing(_Section):
     quiet_seconds: Annotated[float, Field(ge=0.0)] = 5.0
 
 
+class Alerts(_Section):
+    """Who is told of what; the addresses hold secrets and stand in SOIL_ALERT_URLS, never in a file."""
+
+    warnings: bool = True
+    cooldown_minutes: Annotated[float, Field(ge=0.0)] = 360.0
+    ui_url: str = ""
+
+    def addresses(self, env: Mapping[str, str] | None = None) -> list[str]:
+        """Return the apprise addresses of ``SOIL_ALERT_URLS``, separated by blanks."""
+        return (os.environ if env is None else env).get("SOIL_ALERT_URLS", "").split()
+
+
 class Settings(_Section):
     """Everything that can be set, checked."""
 
@@ -157,6 +182,7 @@ class Settings(_Section):
     catalogue: dict[str, PropertySettings] = Field(default_factory=dict)
     policy: Policy = Policy()
     landing: Landing = Landing()
+    alerts: Alerts = Alerts()
     storage: Storage = Storage()
     deployment: Deployment = "local"
     home: str = ".soil"

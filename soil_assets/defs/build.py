@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 
 from soil_assets.config import Settings, load_settings
+from soil_assets.defs.alerts import alerts_sensor
 from soil_assets.defs.assets import batches, decision, frozen, training
 from soil_assets.defs.gates import blocking_checks
 from soil_assets.defs.io import SoilIOManager
@@ -44,6 +45,7 @@ def build_definitions(
         sensors=[
             new_batches_sensor(settings, BATCH_JOB.name),
             merged_changes_sensor(list(JOBS)),
+            alerts_sensor(settings),
             dg.AutomationConditionSensorDefinition(
                 "declared_automation",
                 target=dg.AssetSelection.all(),
