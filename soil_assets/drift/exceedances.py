@@ -10,7 +10,7 @@ import numpy as np
 
 from soil_assets.drift.two_sample import Tested
 from soil_assets.errors import BadInput
-from soil_assets.modeling.applicability import attainable_rate, order_statistic
+from soil_assets.modeling.applicability import limit_rank
 
 
 def exceedance_test(
@@ -37,7 +37,7 @@ def exceedance_test(
         )
     from scipy.stats import betabinom
 
-    k = min(order_statistic(reference_n, rate), reference_n)
+    k = limit_rank(reference_n, rate)
     null = betabinom(n, reference_n + 1 - k, k)
     # log10 P(count >= 0), P(count >= 1), ...: summed from the far end, where the terms are smallest
     log_survival = np.logaddexp.accumulate(null.logpmf(np.arange(n, -1, -1)))[::-1] / np.log(10)
@@ -50,5 +50,5 @@ def exceedance_test(
         beyond = np.flatnonzero(score >= wanted)
         return float(beyond[0]) if beyond.size else float(n + 1)
 
-    effect = max(count / n - attainable_rate(reference_n, rate), 0.0)
+    effect = max(count / n - (1.0 - k / (reference_n + 1)), 0.0)
     return Tested("exceedances", name, counts.astype(np.float64), score[counts], effect, statistic_at)

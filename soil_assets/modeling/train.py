@@ -116,7 +116,7 @@ def _train(
         "validation": "nested" if nested_choices else "cross-fitted",
         "nested_choices": nested_choices,
         "cross_validation": regression_metrics(observed, held_out_unit),
-        "held_out_values": _thinned(held_out_unit, recipe.seed),
+        **_kept_for_drift(held_out_unit, observed, codes, domain.held["distance"], recipe.seed),
         "recipe_fingerprint": recipe.fingerprint(),
         "ids_sha256": _ids_hash(batch, rows),
     }
@@ -226,11 +226,28 @@ def _check_treated(spectra: FloatArray, recipe: Recipe) -> None:
             )
 
 
-def _thinned(values: FloatArray, seed: int, most: int = 2000) -> list[float]:
-    """Keep the distribution of out-of-fold predictions: what new predictions are compared with."""
-    if values.size > most:
-        values = np.random.default_rng(seed).choice(values, most, replace=False)
-    return [float(v) for v in values]
+def _kept_for_drift(
+    predicted: FloatArray,
+    observed: FloatArray,
+    groups: IntArray,
+    distances: FloatArray,
+    seed: int,
+    most: int = 2000,
+) -> dict[str, list[float] | list[int]]:
+    """Keep what new batches are compared with, of at most ``most`` training samples, all of the same rows.
+
+    Out-of-fold predictions and their errors in the property's unit, the samples' groups, and how far each lay from
+    the domain while it was held out.
+    """
+    rows = np.arange(predicted.size)
+    if rows.size > most:
+        rows = np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
+    return {
+        "held_out_values": [float(v) for v in predicted[rows]],
+        "held_out_errors": [float(v) for v in (predicted - observed)[rows]],
+        "held_out_distances": [float(v) for v in distances[rows]],
+        "held_out_groups": [int(v) for v in groups[rows]],
+    }
 
 
 def _ids_hash(batch: SpectralBatch, rows: IntArray) -> str:
