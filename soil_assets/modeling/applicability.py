@@ -146,9 +146,11 @@ class ApplicabilityDomain:
 
     def measures(self, spectra: npt.ArrayLike) -> dict[str, FloatArray]:
         """Return t2, q and nearest-neighbour distance, each of shape (n_samples,); NaN rows stay NaN."""
-        return _measure(
-            self.pretreatment.apply(spectra), self.mean, self.loadings, self.variances, self.landmarks
-        )
+        return self.measures_of(self.pretreatment.apply(spectra))
+
+    def measures_of(self, treated: FloatArray) -> dict[str, FloatArray]:
+        """Return the same for spectra that are pre-treated already, shape (n_samples, n_treated_bands)."""
+        return _measure(treated, self.mean, self.loadings, self.variances, self.landmarks)
 
     def inside(self, measures: Mapping[str, FloatArray]) -> npt.NDArray[np.bool_]:
         """Tell which samples lie within every joint limit; a NaN measure is never inside."""
