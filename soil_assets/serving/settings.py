@@ -1,0 +1,59 @@
+"""What may be set of the prediction service: section ``service`` of soil.yaml.
+
+Belongs here: keys, defaults, checks. Imports pydantic alone, since ``soil_assets.config`` imports it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Seconds = Annotated[float, Field(gt=0.0)]
+
+
+class Service(BaseModel):
+    """Limits, keys, local copies and prediction log of ``soil serve``; ``{home}`` is SOIL_HOME.
+
+    Parameters
+    ----------
+    keys : str
+        File of API keys (``soil api-key``); without one, whoever reaches the port may ask.
+    models : str
+        Folder of the models' local copies.
+    max_body_mb, max_unpacked_mb : int
+        Largest request as sent, and unpacked (gzip, archives).
+    max_spectra : int
+        Most spectra in one request.
+    max_requests : int
+        Requests worked on or waiting at a time; more are told to come back.
+    body_seconds, answer_seconds, file_seconds : float
+        Longest that a client may take to send a request, that an answer may take, that reading a file may take.
+    poll_seconds : float
+        How often the registry is asked where the followed aliases point.
+    predictions : str
+        URL of the folder of the prediction log; empty for none.
+    log_share : float
+        Share of spectra that the prediction log takes.
+    log_seconds : float
+        Longest that a logged spectrum waits before it is written.
+    log_queue : int
+        Spectra waiting to be written; beyond it they are dropped, and counted.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    keys: str = ""
+    models: str = "{home}/models"
+    max_body_mb: Annotated[int, Field(ge=1)] = 128
+    max_unpacked_mb: Annotated[int, Field(ge=1)] = 512
+    max_spectra: Annotated[int, Field(ge=1)] = 10_000
+    max_requests: Annotated[int, Field(ge=1)] = 64
+    body_seconds: Seconds = 30.0
+    answer_seconds: Seconds = 30.0
+    file_seconds: Seconds = 30.0
+    poll_seconds: Seconds = 2.0
+    predictions: str = "{home}/served"
+    log_share: Annotated[float, Field(ge=0.0, le=1.0)] = 1.0
+    log_seconds: Seconds = 60.0
+    log_queue: Annotated[int, Field(ge=1)] = 20_000
