@@ -1,41 +1,55 @@
-"""What the models on main say about a batch: predictions and exceedances, for the drift gate."""
+"""What the models on main say about a batch: predictions, errors to expect and exceedances, for the drift gate."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from soil_assets.defs.resources import Soil
+from soil_assets.defs.resources import MainModel, Soil
 
-
-@dataclass(frozen=True)
-class LiveView:
-    """Predictions of the models on main, by property; empty while there is no model."""
-
-    predictions: dict[str, Any] = field(default_factory=dict)
-    reference_predictions: dict[str, Any] = field(default_factory=dict)
-    exceedances: dict[str, tuple[int, int]] = field(default_factory=dict)
-    exceedance_reference_n: int | None = None
-    versions: dict[str, str] = field(default_factory=dict)
+if TYPE_CHECKING:
+    from soil_assets.drift.views import LiveView, PropertyView
 
 
 def look_at(soil: Soil, batch: Any) -> LiveView:
-    """Let every model on main look at the batch.
+    """Let every model on main look at the batch, through its predict interface.
 
     The applicability domain is taken from the first model: models of one training set share their spectra, and
     counting the same exceedance once a property would only dilute the test.
     """
-    predictions, held_out, versions = {}, {}, {}
+    from soil_assets.drift.views import LiveView
+
+    views: dict[str, PropertyView] = {}
     exceedances: dict[str, tuple[int, int]] = {}
     calibration_n = None
     for prop in soil.settings.properties if len(batch) else ():
         main = soil.main_model(prop)
         if main is None:
             continue
-        predictions[prop] = main.model.predict(batch)["value"].to_numpy()
-        held_out[prop] = main.model.held_out_values
-        versions[prop] = f"{main.name} version {main.version}"
+        views[prop] = _view(main, batch)
         if not exceedances:
             exceedances = main.model.domain.exceedances(batch.spectra)
             calibration_n = main.model.domain.calibration_n
-    return LiveView(predictions, held_out, exceedances, calibration_n, versions)
+    return LiveView(views, exceedances, calibration_n)
+
+
+def _view(main: MainModel, batch: Any) -> PropertyView:
+    import numpy as np
+
+    from soil_assets.drift.views import PropertyView
+    from soil_assets.modeling.intervals import level_name
+
+    said = main.model.predict(batch)
+    kept = main.model.training
+    level = level_name(min(main.model.levels, key=lambda v: abs(v - 0.9)))
+    width = said[f"upper_{level}"] - said[f"lower_{level}"]
+    return PropertyView(
+        version=f"{main.name} version {main.version}",
+        predicted=said["value"].to_numpy(dtype=float),
+        distances=said["distance"].to_numpy(dtype=float),
+        half_widths=(width / 2).to_numpy(dtype=float),
+        inside=said["inside"].to_numpy(dtype=bool),
+        held_out=main.model.held_out_values,
+        held_out_errors=np.asarray(kept.get("held_out_errors", ()), dtype=float),
+        held_out_distances=np.asarray(kept.get("held_out_distances", ()), dtype=float),
+        held_out_groups=np.asarray(kept.get("held_out_groups", ()), dtype=np.int64),
+    )

@@ -40,11 +40,16 @@ MIN_VALUES = 5
 
 @dataclass(frozen=True, eq=False)
 class Predicted:
-    """Finite predictions of both sides; ``aligned`` when they belong to the pool's rows."""
+    """Finite predictions of both sides.
+
+    ``aligned`` when they belong to the pool's rows; else ``groups`` holds the group of each, reference first, where
+    groups stay together.
+    """
 
     reference: FloatArray
     batch: FloatArray
     aligned: bool
+    groups: npt.NDArray[np.intp] | None = None
 
 
 class Pool:
@@ -185,6 +190,7 @@ def pair_predictions(
     pool: Pool,
     predictions: Mapping[str, npt.ArrayLike],
     reference_predictions: Mapping[str, npt.ArrayLike],
+    reference_groups: Mapping[str, npt.ArrayLike],
 ) -> tuple[dict[str, Predicted], list[str]]:
     """Bring predictions of both sides together; what cannot be judged is said in the notes returned."""
     found: dict[str, Predicted] = {}
@@ -200,19 +206,33 @@ def pair_predictions(
             if np.isfinite(kept).all() and np.isfinite(batch).all():
                 found[name] = Predicted(kept, batch, aligned=True)
                 continue
-        if pool.profile.group_column != "sample_id":
-            notes.append(
-                f"predicted {name} is not judged: the groups of its reference predictions are not known"
-            )
-            continue
-        reference, batch = reference[np.isfinite(reference)], batch[np.isfinite(batch)]
-        if min(reference.size, batch.size) < MIN_VALUES:
-            notes.append(f"predicted {name} is not judged: fewer than {MIN_VALUES} finite values on a side")
-            continue
-        if reference.size > MAX_SOILS:
-            reference = np.random.default_rng(pool.policy.seed).choice(reference, MAX_SOILS, replace=False)
-        found[name] = Predicted(reference, batch, aligned=False)
+        one = _unaligned(pool, reference, batch, reference_groups.get(name))
+        if isinstance(one, str):
+            notes.append(f"predicted {name} is not judged: {one}")
+        else:
+            found[name] = one
     return found, notes
+
+
+def _unaligned(
+    pool: Pool, reference: FloatArray, batch: FloatArray, reference_groups: npt.ArrayLike | None
+) -> Predicted | str:
+    """Pair predictions that belong to no rows of the pool, or say why they cannot be judged."""
+    grouped = pool.profile.group_column != "sample_id"
+    if grouped and reference_groups is None:
+        return "the groups of its reference predictions are not known"
+    of_reference = np.asarray(reference_groups) if grouped else np.arange(reference.size)
+    known, given = np.isfinite(reference), np.isfinite(batch)
+    if min(known.sum(), given.sum()) < MIN_VALUES:
+        return f"fewer than {MIN_VALUES} finite values on a side"
+    rows = np.flatnonzero(known)
+    if rows.size > MAX_SOILS:
+        rows = np.sort(np.random.default_rng(pool.policy.seed).choice(rows, MAX_SOILS, replace=False))
+    groups = None
+    if grouped:
+        _, codes = np.unique(of_reference[rows], return_inverse=True)
+        groups = _joint_groups(codes.astype(np.int64), pool.soils.groups[given])
+    return Predicted(reference[rows], batch[given], aligned=False, groups=groups)
 
 
 def _prediction_tests(pool: Pool, predicted: Mapping[str, Predicted], labels: Labellings) -> list[Tested]:
@@ -225,6 +245,12 @@ def _prediction_tests(pool: Pool, predicted: Mapping[str, Predicted], labels: La
         if p.aligned:
             continue
         values = np.concatenate([p.reference, p.batch])[:, None]
-        own = even_labellings(values.size, p.batch.size, len(labels) - 1, pool.policy.seed + 1001 + i)
+        seed = pool.policy.seed + 1001 + i
+        if p.groups is None:
+            own = even_labellings(values.size, p.batch.size, len(labels) - 1, seed)
+        else:
+            own = grouped_labellings(p.groups, p.batch.size, len(labels) - 1, seed)
+        if own.smallest_p > pool.policy.false_alarm_rate:
+            continue  # so few groups can never alarm
         tests += kolmogorov_smirnov("predictions", [name], values, own)
     return tests

@@ -36,6 +36,7 @@ def compare(
     policy: DriftPolicy,
     predictions: Mapping[str, npt.ArrayLike] | None = None,
     reference_predictions: Mapping[str, npt.ArrayLike] | None = None,
+    reference_prediction_groups: Mapping[str, npt.ArrayLike] | None = None,
     exceedances: Mapping[str, tuple[int, int]] | None = None,
     exceedance_rate: float = 0.01,
     exceedance_reference_n: int | None = None,
@@ -61,6 +62,9 @@ def compare(
     reference_predictions : mapping of str to array_like, optional
         *Out-of-fold* predictions of the same model for reference soils (in-sample ones would make every batch
         look foreign). One per reference scan, or any other number when the model was trained on more.
+    reference_prediction_groups : mapping of str to array_like, optional
+        Site or profile of each of those predictions; needed where the reference is grouped and they are not one per
+        reference scan.
     exceedances : mapping of str to (count, n), optional
         Samples of the batch beyond each of the model's frozen limits, as ``ApplicabilityDomain.exceedances``
         gives.
@@ -117,7 +121,9 @@ def compare(
             total=total,
         )
     pool = Pool(profile, soils, features(soils.batch) if known is None else known, policy)
-    predicted, more = pair_predictions(pool, predictions or {}, reference_predictions or {})
+    predicted, more = pair_predictions(
+        pool, predictions or {}, reference_predictions or {}, reference_prediction_groups or {}
+    )
     counts = exceedances or {}
 
     def battery(permutations: int) -> list[Tested]:
@@ -153,9 +159,7 @@ def compare(
     return judge(evidence, policy)
 
 
-def _in_stages(
-    battery: Callable[[int], list[Tested]], policy: DriftPolicy
-) -> tuple[list[Tested], Family]:
+def _in_stages(battery: Callable[[int], list[Tested]], policy: DriftPolicy) -> tuple[list[Tested], Family]:
     """Run the battery; a batch that is plainly unremarkable is let off after a few labellings.
 
     An alarm needs the full number, so that stopping early only ever turns an alarm into none (Besag & Clifford 1991)

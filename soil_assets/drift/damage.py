@@ -23,6 +23,8 @@ MIN_MEASURED = 8
 TOLERANCE = 1.25
 #: Reference errors averaged for the expected error at one distance.
 _NEIGHBOURS = 20
+#: Held-out reference errors needed before an error is expected from a distance.
+MIN_REFERENCE_ERRORS = 2 * _NEIGHBOURS
 _BOOTSTRAP = 2000
 
 
@@ -183,12 +185,12 @@ def expected_damage(
         raise BadInput("distances and errors of the reference differ in length", column=name)
     usable = np.isfinite(known) & np.isfinite(errors)
     known, errors = known[usable], errors[usable]
-    if known.size < 2 * _NEIGHBOURS or not d.size:
+    if known.size < MIN_REFERENCE_ERRORS or not d.size:
         raise BadInput(
             "too few held-out reference errors to expect anything from",
             column=name,
             found=f"{known.size} reference errors, {d.size} batch samples",
-            expected=f"at least {2 * _NEIGHBOURS} and 1",
+            expected=f"at least {MIN_REFERENCE_ERRORS} and 1",
         )
     order = np.argsort(known, kind="stable")
     known, squares = known[order], (errors**2)[order]

@@ -80,6 +80,16 @@ class History:
         """What shows a trend at the newest batch."""
         return tuple(name for name, c in self.charts.items() if c.alarms.size and c.alarms[-1])
 
+    def to_dict(self) -> dict[str, object]:
+        """Return what a report keeps of it, JSON-ready."""
+        return {
+            "batches": list(self.batches),
+            "charted": list(self.charts),
+            "alarming": list(self.alarming),
+            "run_length": self.run_length,
+            "words": self.words(),
+        }
+
     def words(self) -> str:
         """Say it in one sentence."""
         stated = f"a false alarm comes about every {self.run_length:.0f} batches"
@@ -111,30 +121,82 @@ def successive(
     BadInput
         When there is no batch, one has no usable scan, or one is on another axis.
     """
+    means = []
+    for name, batch in batches:
+        found = batch_means(profile, name, batch)
+        if found is None:
+            raise BadInput("a batch without a usable scan cannot be charted", file=name)
+        means.append(found)
+    return trends(profile, means, run_length)
+
+
+@dataclass(frozen=True)
+class BatchMeans:
+    """What the charts need to know of a batch, so that its spectra need not be read again.
+
+    Parameters
+    ----------
+    batch : str
+        Name.
+    n : int
+        Soils.
+    sums : mapping of str to float
+        Sum over the soils of everything charted.
+    """
+
+    batch: str
+    n: int
+    sums: Mapping[str, float]
+
+
+def batch_means(profile: ReferenceProfile, name: str, batch: SpectralBatch) -> BatchMeans | None:
+    """Sum up a batch for the charts; None when it has no usable scan.
+
+    Raises
+    ------
+    BadInput
+        When it is on another axis or quantity than the profile.
+    """
+    profile.check_comparable(batch)
+    soils = soils_of(batch, (), ())
+    if not len(soils):
+        return None
+    values = _charted(profile, features(soils.batch))
+    return BatchMeans(
+        name, len(values), dict(zip(_names(values), map(float, values.sum(axis=0)), strict=True))
+    )
+
+
+def trends(profile: ReferenceProfile, batches: Sequence[BatchMeans], run_length: float = 100.0) -> History:
+    """Chart batches that were summed up with this very profile, oldest first; as :func:`successive`.
+
+    Raises
+    ------
+    BadInput
+        When there is no batch.
+    """
     if not batches:
         raise BadInput("there is no batch to chart")
     before = _charted(profile, profile.features)
-    names = (
-        *CHARTED_SUMMARIES,
-        *(f"component {i + 1}" for i in range(before.shape[1] - len(CHARTED_SUMMARIES))),
-    )
+    names = _names(before)
     count, total = len(before), before.sum(axis=0)
     spread = np.maximum(before.std(axis=0, ddof=1), 1e-300)
     points = []
-    for name, batch in batches:
-        profile.check_comparable(batch)
-        soils = soils_of(batch, (), ())
-        if not len(soils):
-            raise BadInput("a batch without a usable scan cannot be charted", file=name)
-        values = _charted(profile, features(soils.batch))
-        error = spread * np.sqrt(1 / len(values) + 1 / count)
-        points.append((values.mean(axis=0) - total / count) / error)
-        count, total = count + len(values), total + values.sum(axis=0)
+    for batch in batches:
+        sums = np.array([batch.sums.get(name, np.nan) for name in names])
+        error = spread * np.sqrt(1 / batch.n + 1 / count)
+        points.append((sums / batch.n - total / count) / error)
+        count, total = count + batch.n, total + sums
     finite = np.asarray(np.isfinite(before).all(axis=0))
     series = np.array(points)
     charted = [i for i in range(len(names)) if finite[i] and np.isfinite(series[:, i]).all()]
     charts = {names[i]: chart(series[:, i], run_length * len(charted)) for i in charted}
-    return History(tuple(name for name, _ in batches), charts, run_length)
+    return History(tuple(b.batch for b in batches), charts, run_length)
+
+
+def _names(charted: FloatArray) -> tuple[str, ...]:
+    components = charted.shape[1] - len(CHARTED_SUMMARIES)
+    return (*CHARTED_SUMMARIES, *(f"component {i + 1}" for i in range(components)))
 
 
 def _charted(profile: ReferenceProfile, values: Features) -> FloatArray:

@@ -1,6 +1,6 @@
 """The reference profile: what batches are compared with, fitted once from the golden set and then frozen.
 
-Belongs here: the profile, its fitting and its file form. Does not belong here: comparing (``compare``).
+Belongs here: the profile and its fitting. Does not belong here: its file (``profile_file``), comparing (``compare``).
 A profile never refreshes itself; whoever replaces it does so by name (its ``fingerprint`` goes into every
 report).
 """
@@ -8,13 +8,10 @@ report).
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,11 +21,12 @@ from soil_assets.drift.features import Features, features
 from soil_assets.drift.pool import soils_of
 from soil_assets.drift.space import pooled_space
 from soil_assets.errors import BadInput
-from soil_assets.spectra.axis import Axis, AxisUnit
+from soil_assets.spectra.axis import Axis
 from soil_assets.spectra.batch import Quantity, Scale, SpectralBatch
 
 FloatArray = npt.NDArray[np.float64]
 
+#: Raised whenever the same reference would give other features: a profile of older ones cannot be compared with.
 SCHEMA_VERSION = 1
 #: Fewer soils than this are no reference for anything.
 MIN_REFERENCE = 20
@@ -100,8 +98,8 @@ class ReferenceProfile:
     @cached_property
     def fingerprint(self) -> str:
         """First 12 digits of the hash of everything in the profile."""
-        digest = hashlib.sha256(json.dumps(self._facts(), sort_keys=True).encode())
-        for name, array in sorted(self._arrays().items()):
+        digest = hashlib.sha256(json.dumps(self.facts(), sort_keys=True).encode())
+        for name, array in sorted(self.arrays().items()):
             digest.update(name.encode())
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()[:12]
@@ -127,7 +125,8 @@ class ReferenceProfile:
                 mend="harmonise the batch onto the profile's axis and quantity first",
             )
 
-    def _facts(self) -> dict[str, Any]:
+    def facts(self) -> dict[str, Any]:
+        """JSON-ready facts beside the arrays."""
         return {
             "schema_version": SCHEMA_VERSION,
             "kind": "soil_assets drift reference profile",
@@ -144,7 +143,8 @@ class ReferenceProfile:
             "reference_hash": self.reference_hash,
         }
 
-    def _arrays(self) -> dict[str, npt.NDArray[Any]]:
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Everything else, by name."""
         arrays: dict[str, npt.NDArray[Any]] = {
             "axis": self.axis.values,
             "raw": self.features.raw,
@@ -256,87 +256,3 @@ def _draw(groups: npt.NDArray[np.int64], seed: int) -> npt.NDArray[np.intp]:
     if count <= MAX_SOILS:
         return np.arange(count)
     return np.sort(np.random.default_rng(seed).choice(count, MAX_SOILS, replace=False))
-
-
-def save(profile: ReferenceProfile, file: str | Path) -> Path:
-    """Write a profile as one zip of ``profile.json`` and numpy arrays; equal profiles give equal bytes."""
-    target = Path(file)
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        members = {"profile.json": json.dumps(profile._facts(), indent=1, sort_keys=True).encode()}
-        for name, array in profile._arrays().items():
-            stream = io.BytesIO()
-            np.lib.format.write_array(stream, np.ascontiguousarray(array), allow_pickle=False)
-            members[f"{name}.npy"] = stream.getvalue()
-        for name in sorted(members):  # a fixed date and order keep the bytes reproducible
-            entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(entry, members[name])
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(target.name + ".part")
-    temporary.write_bytes(buffer.getvalue())
-    temporary.replace(target)
-    return target
-
-
-def load(file: str | Path) -> ReferenceProfile:
-    """Read a profile that :func:`save` wrote; nothing in the file is ever executed.
-
-    Raises
-    ------
-    BadInput
-        When there is no such file, it is no profile, or it is of a newer schema.
-    """
-    source = Path(file)
-    try:
-        with zipfile.ZipFile(source) as archive:
-            facts = json.loads(archive.read("profile.json"))
-            _check_schema(facts, source)
-            arrays = {
-                name.removesuffix(".npy"): np.lib.format.read_array(
-                    io.BytesIO(archive.read(name)), allow_pickle=False
-                )
-                for name in archive.namelist()
-                if name.endswith(".npy")
-            }
-    except FileNotFoundError:
-        raise BadInput("no such reference profile", file=str(source), mend="fit and save one first") from None
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
-        if isinstance(error, BadInput):
-            raise
-        raise BadInput("not a reference profile", file=str(source), found=str(error)[:200]) from None
-    unit: AxisUnit = facts["axis_unit"]
-    return ReferenceProfile(
-        axis=Axis(arrays["axis"], unit),
-        quantity=facts["quantity"],
-        scale=facts["scale"],
-        features=Features(arrays["raw"], arrays["broad"], arrays["sharp"], arrays["summaries"]),
-        properties={name: arrays[f"property_{i}"] for i, name in enumerate(facts["properties"])},
-        categories={name: arrays[f"category_{i}"] for i, name in enumerate(facts["categories"])},
-        rows=arrays["rows"],
-        groups=arrays["groups"],
-        group_column=str(facts["group_column"]),
-        envelope=arrays["envelope"],
-        mean=arrays["mean"],
-        loadings=arrays["loadings"],
-        scales=arrays["scales"],
-        n=int(facts["n"]),
-        n_scans=int(facts["n_scans"]),
-        n_left_out=int(facts["n_left_out"]),
-        seed=int(facts["seed"]),
-        reference_hash=str(facts["reference_hash"]),
-    )
-
-
-def _check_schema(facts: Any, source: Path) -> None:
-    version = facts.get("schema_version") if isinstance(facts, dict) else None
-    if not isinstance(version, int) or "drift reference profile" not in str(facts.get("kind", "")):
-        raise BadInput("not a reference profile", file=str(source), found=f"schema version {version!r}")
-    if version > SCHEMA_VERSION:
-        raise BadInput(
-            "the reference profile was written by a newer version",
-            file=str(source),
-            found=f"schema version {version}",
-            expected=f"at most {SCHEMA_VERSION}",
-            mend="update soil_assets",
-        )

@@ -9,7 +9,8 @@ import pytest
 
 from soil_assets.config import DriftPolicy
 from soil_assets.drift.compare import compare
-from soil_assets.drift.profile import MIN_REFERENCE, ReferenceProfile, fit_profile, load, save
+from soil_assets.drift.profile import MIN_REFERENCE, ReferenceProfile, fit_profile
+from soil_assets.drift.profile_file import load, save
 from soil_assets.errors import BadInput
 from soil_assets.spectra.batch import SpectralBatch
 
@@ -47,16 +48,21 @@ def test_files_that_are_no_profile_are_refused(profile: ReferenceProfile, tmp_pa
     (tmp_path / "text.zip").write_text("no zip")
     with pytest.raises(BadInput, match="not a reference profile"):
         load(tmp_path / "text.zip")
-    newer = save(profile, tmp_path / "profile.zip")
-    with zipfile.ZipFile(newer) as archive:
+    file = save(profile, tmp_path / "profile.zip")
+    with zipfile.ZipFile(file) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     facts = json.loads(members["profile.json"])
-    members["profile.json"] = json.dumps(facts | {"schema_version": 99}).encode()
-    with zipfile.ZipFile(newer, "w") as archive:
-        for name, data in members.items():
-            archive.writestr(name, data)
-    with pytest.raises(BadInput, match="newer version"):
-        load(newer)
+    for version, said in ((99, "newer version"), (0, "older version")):
+        members["profile.json"] = json.dumps(facts | {"schema_version": version}).encode()
+        with zipfile.ZipFile(file, "w") as archive:
+            for name, data in members.items():
+                archive.writestr(name, data)
+        with pytest.raises(BadInput, match=said):
+            load(file)
+    cut = save(profile, tmp_path / "cut.zip")
+    cut.write_bytes(cut.read_bytes()[:-500])
+    with pytest.raises(BadInput, match="not a reference profile"):
+        load(cut)
 
 
 def test_the_envelope_and_scores_describe_the_reference(profile: ReferenceProfile, split: Split) -> None:

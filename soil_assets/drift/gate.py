@@ -1,0 +1,124 @@
+"""One batch through the whole drift gate: does it differ, and does that harm?
+
+Belongs here: putting comparison and damage estimate together. Does not belong here: where batches, profiles and
+models come from, and which earlier batches a small one is pooled with (``history``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from soil_assets.config import DriftPolicy
+from soil_assets.drift.compare import compare
+from soil_assets.drift.damage import (
+    MIN_MEASURED,
+    MIN_REFERENCE_ERRORS,
+    Damage,
+    expected_damage,
+    measured_damage,
+)
+from soil_assets.drift.profile import ReferenceProfile
+from soil_assets.drift.report import DriftReport
+from soil_assets.drift.views import LiveView, PropertyView
+from soil_assets.spectra.batch import SpectralBatch
+
+
+@dataclass(frozen=True, eq=False)
+class Assessment:
+    """What the gate says of a batch.
+
+    Parameters
+    ----------
+    report : DriftReport
+        Whether it differs.
+    damage : tuple of Damage
+        Whether that harms, one a property whose model is there.
+    pooled_with : tuple of str
+        Earlier batches that were judged together with it.
+    """
+
+    report: DriftReport
+    damage: tuple[Damage, ...]
+    pooled_with: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report's JSON form with the damage and the pool beside it."""
+        return {
+            **self.report.to_dict(),
+            "damage": [d.to_dict() for d in self.damage],
+            "pooled_with": list(self.pooled_with),
+        }
+
+
+def assess(
+    profile: ReferenceProfile,
+    batch: SpectralBatch,
+    live: LiveView,
+    policy: DriftPolicy,
+    pooled_with: tuple[str, ...] = (),
+) -> Assessment:
+    """Compare a batch with the reference and estimate what a difference does to predictions.
+
+    Parameters
+    ----------
+    profile, batch, policy
+        As for :func:`~soil_assets.drift.compare.compare`; the batch includes the earlier ones it is pooled with.
+    live : LiveView
+        What the models on main say about this very batch.
+    pooled_with : tuple of str
+        Names of those earlier batches.
+    """
+    views = live.properties
+    report = compare(
+        profile,
+        batch,
+        policy=policy,
+        predictions={n: v.predicted for n, v in views.items()} or None,
+        reference_predictions={n: v.held_out for n, v in views.items()} or None,
+        reference_prediction_groups={
+            n: v.held_out_groups for n, v in views.items() if v.held_out_groups.size == v.held_out.size
+        },
+        exceedances=dict(live.exceedances) or None,
+        exceedance_reference_n=live.exceedance_reference_n,
+    )
+    damage, notes = harm(batch, live, policy.seed)
+    if pooled_with:
+        notes.insert(0, f"too small alone: judged together with {', '.join(pooled_with)}")
+    return Assessment(replace(report, notes=(*report.notes, *notes)), damage, pooled_with)
+
+
+def harm(batch: SpectralBatch, live: LiveView, seed: int) -> tuple[tuple[Damage, ...], list[str]]:
+    """Estimate the damage to every property's predictions; what cannot be estimated is said in the notes returned."""
+    found: list[Damage] = []
+    notes: list[str] = []
+    for name, view in live.properties.items():
+        one = _damage(name, batch, view, seed)
+        if one is None:
+            notes.append(f"what the difference does to {name} is not known: {_why_unknown(view)}")
+        else:
+            found.append(one)
+    return tuple(found), notes
+
+
+def _damage(name: str, batch: SpectralBatch, view: PropertyView, seed: int) -> Damage | None:
+    observed = batch.property_values(name)
+    both = np.isfinite(observed) & np.isfinite(view.predicted)
+    if min(int(both.sum()), view.held_out_errors.size) >= MIN_MEASURED:
+        return measured_damage(
+            name, observed, view.predicted, view.held_out_errors, groups=batch.groups(), seed=seed
+        )
+    usable = np.isfinite(view.distances)
+    if view.held_out_errors.size < MIN_REFERENCE_ERRORS or not usable.any():
+        return None
+    return expected_damage(
+        name, view.distances[usable], view.held_out_distances, view.held_out_errors, seed=seed
+    )
+
+
+def _why_unknown(view: PropertyView) -> str:
+    if not np.isfinite(view.distances).any():
+        return "the model refused every scan"
+    return f"{view.version} kept {view.held_out_errors.size} held-out errors (at least {MIN_REFERENCE_ERRORS} needed)"
