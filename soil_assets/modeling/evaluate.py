@@ -7,8 +7,8 @@ Does not belong here: comparing two models (``comparison``) and thresholds (the 
 from __future__ import annotations
 
 import builtins
-import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,14 +17,13 @@ import pandas as pd
 
 from soil_assets.errors import BadInput
 from soil_assets.modeling import transforms
-from soil_assets.modeling.applicability import exceedance_interval
-from soil_assets.modeling.intervals import level_name
+from soil_assets.modeling.coverage import coverage_table
 from soil_assets.modeling.metrics import bootstrap_intervals, regression_metrics
 from soil_assets.modeling.model import SoilModel
+from soil_assets.modeling.plain import json_ready
+from soil_assets.modeling.strata import Mask, evaluate_strata
 from soil_assets.spectra.batch import SpectralBatch
 from soil_assets.spectra.catalogue import Property
-
-_COVERAGE_CONFIDENCE = 0.99
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +47,8 @@ class Evaluation:
         (counts that a right interval gives with 99 % probability), ``covered``.
     predictions : DataFrame
         The model's predictions with column ``observed``, every row of the batch.
+    strata : list of dict
+        The same figures in parts of the batch (:func:`~soil_assets.modeling.strata.evaluate_strata`).
     """
 
     property: str
@@ -61,6 +62,7 @@ class Evaluation:
     scaled_metrics: dict[str, float] | None
     coverage: pd.DataFrame
     predictions: pd.DataFrame
+    strata: list[dict[str, Any]] = field(default_factory=list)
 
     @builtins.property  # the field ``property`` hides the plain name in this class
     def covered(self) -> bool:
@@ -87,6 +89,7 @@ class Evaluation:
             "coverage": json_ready(self.coverage.to_dict("records")),
             "covered": self.covered,
             "finite": self.finite,
+            "strata": self.strata,
             "predictions": json_ready(self.predictions.to_dict("records")),
         }
 
@@ -97,6 +100,8 @@ def evaluate(
     prop: Property,
     *,
     groups: npt.ArrayLike | None = None,
+    strata: Mapping[str, Mask] | None = None,
+    min_samples: int = 15,
     n_boot: int = 2000,
     level: float = 0.95,
     seed: int = 20260101,
@@ -112,6 +117,10 @@ def evaluate(
         Must be the model's.
     groups : array_like, shape (n_scans,), optional
         Resampled together; ``batch.groups()`` when left out.
+    strata : mapping of str to ndarray of bool, shape (n_scans,), optional
+        Parts of the batch that are measured by themselves too (:func:`~soil_assets.modeling.strata.strata_of`).
+    min_samples : int
+        A smaller stratum is not judged.
     n_boot, level, seed
         Of the bootstrap intervals.
 
@@ -135,7 +144,9 @@ def evaluate(
             found=f"{int((~known).sum())} without a reference value, {int((known & ~finite).sum())} refused",
         )
     o, p = observed[judged], value[judged]
-    codes = np.asarray(batch.groups() if groups is None else groups)[judged]
+    all_codes = np.asarray(batch.groups() if groups is None else groups)
+    codes = all_codes[judged]
+    calibration_n = model.calibration_n
     scaled = None
     if model.transform != "none":
         scaled = regression_metrics(
@@ -151,69 +162,14 @@ def evaluate(
         metrics=regression_metrics(o, p),
         intervals=bootstrap_intervals(o, p, codes, level, n_boot, seed),
         scaled_metrics=scaled,
-        coverage=coverage_table(predictions[judged], model.levels, int(model.training.get("n_groups", 0))),
+        coverage=coverage_table(predictions[judged], model.levels, calibration_n),
         predictions=predictions,
+        strata=evaluate_strata(
+            predictions,
+            strata or {},
+            all_codes,
+            min_samples=min_samples,
+            levels=model.levels,
+            calibration_n=calibration_n,
+        ),
     )
-
-
-def coverage_table(predictions: pd.DataFrame, levels: tuple[float, ...], calibration_n: int) -> pd.DataFrame:
-    """Count how often the intervals hold the observed value, level by level.
-
-    Parameters
-    ----------
-    predictions : DataFrame
-        With ``observed`` and the ``lower_``/``upper_`` columns of each level.
-    levels : tuple of float
-    calibration_n : int
-        Number of groups behind the intervals; the count that a right interval gives is beta-binomial.
-
-    Returns
-    -------
-    DataFrame
-        Columns as in :class:`Evaluation`. ``winkler`` is the mean interval score (Gneiting & Raftery 2007):
-        width + 2/(1 - level) x the distance by which the observation is missed.
-    """
-    o = predictions["observed"].to_numpy(dtype=np.float64)
-    rows = []
-    for level in levels:
-        low, high = (predictions[f"{side}_{level_name(level)}"].to_numpy() for side in ("lower", "upper"))
-        missed = np.maximum(np.maximum(low - o, o - high), 0.0)
-        inside = int((missed == 0.0).sum())
-        width = high - low
-        few, many = _covered_range(o.size, level, calibration_n)
-        rows.append(
-            {
-                "level": level,
-                "n": o.size,
-                "inside": inside,
-                "picp": inside / o.size,
-                "mean_width": float(np.mean(width)),
-                "winkler": float(np.mean(width + 2.0 / (1.0 - level) * missed)),
-                "low": few,
-                "high": many,
-                "covered": few <= inside <= many,
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def _covered_range(n: int, level: float, calibration_n: int) -> tuple[int, int]:
-    if calibration_n < 1:
-        return 0, n
-    few, many = exceedance_interval(n, 1.0 - level, calibration_n, _COVERAGE_CONFIDENCE)
-    # Where the calibration cannot bound the level, the interval is unbounded and covering all is right.
-    unbounded = math.ceil(round((calibration_n + 1) * level, 9)) > calibration_n
-    return n - many, n if unbounded else n - few
-
-
-def json_ready(value: Any) -> Any:
-    """Turn numpy numbers into Python's, tuples into lists, NaN and infinity into None."""
-    if isinstance(value, dict):
-        return {str(k): json_ready(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [json_ready(v) for v in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

@@ -85,6 +85,11 @@ class SoilModel:
         return tuple(sorted(self.half_widths))
 
     @builtins.property
+    def calibration_n(self) -> int:
+        """Number of groups behind the intervals."""
+        return int(self.training.get("calibration_groups", self.training.get("n_groups", 0)))
+
+    @builtins.property
     def held_out_values(self) -> FloatArray:
         """Out-of-fold predictions of the training samples (at most 2,000), in the property's unit."""
         return np.asarray(self.training.get("held_out_values", ()), dtype=np.float64)

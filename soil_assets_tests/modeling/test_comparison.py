@@ -9,9 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from soil_assets.errors import BadInput
-from soil_assets.modeling.comparison import compare, first_version, holm
+from soil_assets.modeling.comparison import compare, first_version
 from soil_assets.modeling.evaluate import evaluate
 from soil_assets.modeling.model import SoilModel
+from soil_assets.modeling.recipe import Recipe
+from soil_assets.modeling.train import train
+from soil_assets.modeling.verdict import holm, over_properties
 from soil_assets.spectra.batch import SpectralBatch
 from soil_assets.spectra.catalogue import BUILT_IN
 
@@ -136,3 +139,72 @@ def test_holm_example() -> None:
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     with pytest.raises(BadInput, match="p-value"):
         holm([1.2])
+
+
+def fact(p_better: float, p_not_worse: float, p_worse: float, verdict: str = "better") -> dict[str, object]:
+    return {
+        "verdict": verdict, "alpha": 0.05, "p_better": p_better, "p_not_worse": p_not_worse, "p_worse": p_worse,
+    }  # fmt: skip
+
+
+def test_over_properties_a_single_lucky_claim_is_not_enough() -> None:
+    """p = 0.02 holds for one property, and not as the best of four."""
+    lucky = fact(0.02, 0.02, 0.98)
+    assert over_properties({"clay": lucky})["clay"]["verdict"] == "better"
+    nothing = fact(0.5, 0.5, 0.5, "cannot tell")
+    four = over_properties({"clay": lucky, "ph": nothing, "soc": nothing, "cec": nothing})
+    assert four["clay"]["verdict"] == "cannot tell"
+    assert four["clay"]["alone"] == "better"
+    assert four["clay"]["p_better"] == pytest.approx(0.08)
+    sure = fact(0.0005, 0.0005, 1.0)
+    assert over_properties({"a": sure, "b": sure, "c": lucky})["a"]["verdict"] == "better"
+
+
+def test_over_properties_passes_through_what_has_no_p_values() -> None:
+    first = {
+        "verdict": "first version",
+        "alpha": 0.05,
+        "p_better": None,
+        "p_not_worse": None,
+        "p_worse": None,
+    }
+    found = over_properties({"clay": first, "ph": fact(0.9, 0.9, 0.001, "worse")})
+    assert found["clay"]["verdict"] == "first version"
+    assert found["ph"]["verdict"] == "worse"
+    assert found["ph"]["n_properties"] == 1
+
+
+def test_changed_intervals_show_in_the_coverage() -> None:
+    """The same values with narrower intervals: RMSE sees nothing, the difference in coverage does."""
+
+    def table(half: float) -> pd.DataFrame:
+        value = OBSERVED + MAIN_ERROR
+        return pd.DataFrame({"value": value, "lower_90": value - half, "upper_90": value + half})
+
+    found = compare(OBSERVED, table(3.3), table(1.0))
+    assert found.verdict == "not worse"
+    estimate, low, high = found.coverage_differences["90"]
+    inside = [(np.abs(MAIN_ERROR) <= half).mean() for half in (3.3, 1.0)]
+    assert estimate == pytest.approx(inside[1] - inside[0])
+    assert low < estimate < high < 0
+    assert json.loads(json.dumps(found.to_dict(), allow_nan=False))["coverage_differences"]["90"][0] < 0
+
+
+def test_a_worse_recipe_and_a_noisier_one_on_real_spectra(field: SpectralBatch) -> None:
+    """One component is too few for clay; choosing by three folds only is noisier, and 55 samples cannot tell more."""
+    order = np.random.default_rng(1).permutation(len(field))
+    learn, test = field.take(order[:60]), field.take(order[60:])
+
+    def measured(recipe: Recipe) -> pd.DataFrame:
+        return evaluate(train(learn, BUILT_IN["clay"], recipe), test, BUILT_IN["clay"]).predictions
+
+    main = measured(Recipe())
+    observed = main["observed"].to_numpy()
+    worse = compare(observed, main, measured(Recipe(max_components=1)))
+    assert worse.verdict == "worse"
+    assert worse.p_worse is not None
+    assert worse.p_worse < 0.025
+    noisier = compare(observed, main, measured(Recipe(folds=3, seed=5)))
+    assert noisier.verdict == "cannot tell"
+    assert noisier.more_samples is not None
+    assert noisier.more_samples > 0

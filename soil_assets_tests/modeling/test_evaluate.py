@@ -8,8 +8,10 @@ import pandas as pd
 import pytest
 
 from soil_assets.errors import BadInput
-from soil_assets.modeling.evaluate import coverage_table, evaluate, json_ready
+from soil_assets.modeling.coverage import coverage_table
+from soil_assets.modeling.evaluate import evaluate
 from soil_assets.modeling.model import SoilModel
+from soil_assets.modeling.plain import json_ready
 from soil_assets.spectra.batch import SpectralBatch
 from soil_assets.spectra.catalogue import BUILT_IN
 
