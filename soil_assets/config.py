@@ -6,7 +6,9 @@ Does not belong here: facts about properties (``spectra.catalogue``) and anythin
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,9 +16,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from soil_assets.errors import BadInput
+from soil_assets.serving.settings import Service
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Deployment = Literal["local", "branch", "staging", "production"]
+Place = Literal["landing", "data", "reports", "mlflow_tracking", "mlflow_artifacts"]
 
 
 class _Section(BaseModel):
@@ -170,6 +174,24 @@ class Alerts(_Section):
         return (os.environ if env is None else env).get("SOIL_ALERT_URLS", "").split()
 
 
+class Release(_Section):
+    """Where live traffic is decided: the manifest repository, and what a preview must show before a switch."""
+
+    repository: str = ""
+    branch: str = "main"
+    overlays: dict[str, str] = {"staging": "overlays/staging", "production": "overlays/production"}
+    previews: dict[str, str] = {}
+    wait_seconds: Annotated[float, Field(ge=0.0)] = 600.0
+    probes: Annotated[int, Field(ge=1, le=1000)] = 50
+    max_error_rate: Share = 0.0
+    max_p95_ms: Positive = 500.0
+    max_difference: Annotated[float, Field(ge=0.0, le=0.01)] = 1e-6
+
+    def manifests(self, env: Mapping[str, str] | None = None) -> str:
+        """Return the manifest repository's address: ``SOIL_MANIFESTS``, else the one set; empty for none."""
+        return (os.environ if env is None else env).get("SOIL_MANIFESTS", "") or self.repository
+
+
 class Settings(_Section):
     """Everything that can be set, checked."""
 
@@ -183,13 +205,29 @@ class Settings(_Section):
     policy: Policy = Policy()
     landing: Landing = Landing()
     alerts: Alerts = Alerts()
+    release: Release = Release()
+    service: Service = Service()
     storage: Storage = Storage()
     deployment: Deployment = "local"
+    branch: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,60}$")] = "unnamed"
     home: str = ".soil"
+    #: What main is, written by ``soil baseline``: its models to compare with; empty where the registry tells.
+    baseline: str = ""
 
-    def url(self, kind: Literal["landing", "data", "reports", "mlflow_tracking", "mlflow_artifacts"]) -> str:
-        """Return a storage URL with ``{home}`` filled in."""
-        return str(getattr(self.storage, kind)).format(home=self.home)
+    def url(self, kind: Place) -> str:
+        """Return a storage URL; a branch deployment writes below a prefix of its own."""
+        main = self.main_url(kind)
+        own = self.deployment == "branch" and kind in ("data", "reports")
+        return f"{main}/branches/{self.branch}" if own else main
+
+    def main_url(self, kind: Place) -> str:
+        """Return a storage URL of the deployment that branches read from, with ``{home}`` filled in."""
+        return str(getattr(self.storage, kind)).format(home=self.home).rstrip("/")
+
+    @property
+    def experiment(self) -> str:
+        """The MLflow experiment that runs are logged to."""
+        return f"soil-branch-{self.branch}" if self.deployment == "branch" else f"soil-{self.deployment}"
 
     def model_name(self, prop: str) -> str:
         """Return the registered model's name, for example ``soil-clay``."""
@@ -213,6 +251,29 @@ def deployment_from_environment(env: dict[str, str]) -> Deployment:
     return "production" if env.get("DAGSTER_CLOUD_DEPLOYMENT_NAME") == "prod" else "local"
 
 
+def branch_from_environment(env: Mapping[str, str]) -> str:
+    """Return the branch deployment's name, from ``SOIL_BRANCH`` or what Dagster+ sets, as one path segment.
+
+    Raises
+    ------
+    BadInput
+        When neither is set: two branches without a name would write over each other.
+    """
+    named = env.get("SOIL_BRANCH") or env.get("DAGSTER_CLOUD_GIT_BRANCH", "")
+    if not named:
+        raise BadInput(
+            "a branch deployment needs a name",
+            column="SOIL_BRANCH",
+            found="nothing",
+            expected="a name such as pr-12",
+            mend="set SOIL_BRANCH, by which its storage and its MLflow experiment are told from others'",
+        )
+    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", named).strip("-._")[:50]
+    if safe == named:
+        return safe
+    return f"{safe or 'branch'}-{hashlib.sha256(named.encode()).hexdigest()[:8]}"  # a/b and a-b stay apart
+
+
 def load_settings(path: str | Path | None = None, env: dict[str, str] | None = None) -> Settings:
     """Read ``soil.yaml`` (``path``, else ``$SOIL_CONFIG``, else ./soil.yaml, else defaults).
 
@@ -232,11 +293,32 @@ def load_settings(path: str | Path | None = None, env: dict[str, str] | None = N
             "no such configuration file", file=str(file), mend="check the path, or unset SOIL_CONFIG"
         )
     raw.setdefault("deployment", deployment_from_environment(env))
+    if env.get("SOIL_LANDING"):
+        raw["storage"] = {**(raw.get("storage") or {}), "landing": env["SOIL_LANDING"]}
+    if env.get("SOIL_BASELINE"):
+        raw = _judged_by_main(raw, Path(env["SOIL_BASELINE"]))
+    if raw["deployment"] == "branch" and "branch" not in raw:
+        raw["branch"] = branch_from_environment(env)
     raw["home"] = str(Path(env.get("SOIL_HOME") or raw.get("home", ".soil")).absolute())
     try:
         return Settings.model_validate(raw)
     except ValidationError as error:
         raise _explain(error, str(file)) from None
+
+
+def _judged_by_main(raw: dict[str, Any], baseline: Path) -> dict[str, Any]:
+    """Return the settings with main's policy and main's frozen sets: a change does not loosen its own judge."""
+    raw = {**raw, "baseline": str(baseline)}
+    file = baseline / "soil.yaml"
+    if not file.exists():  # there is no main yet
+        return raw
+    main = _read_yaml(file)
+    raw["policy"] = main.get("policy") or {}
+    for kind in ("reference", "benchmark"):
+        name = str(main.get(kind) or Settings.model_fields[kind].default)
+        kept = baseline / "frozen" / f"{Path(name).stem}.yaml"
+        raw[kind] = str(kept) if kept.exists() else name
+    return raw
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:

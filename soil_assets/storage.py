@@ -12,6 +12,7 @@ import json
 import os
 import re
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,19 @@ from typing import Any
 from soil_assets.errors import BadInput
 
 _WRITING = ".writing"
+#: A leftover is looked at when nobody has written to it for this long; its writer locks it at once.
+_UNTOUCHED_SECONDS = 60.0
+_swept: set[Path] = set()
+#: Which of the project's extras brings the file system of a kind of URL.
+_EXTRAS = {
+    "s3": "s3",
+    "s3a": "s3",
+    "gs": "gcs",
+    "gcs": "gcs",
+    "abfs": "azure",
+    "abfss": "azure",
+    "az": "azure",
+}
 _SAFE_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=@ -]*")
 
 
@@ -47,6 +61,36 @@ def local_path(url: str) -> Path:
     return Path(url.removeprefix("file://"))
 
 
+def file_system(url: str) -> tuple[Any, str]:
+    """Return fsspec's file system of ``url`` and the path in it.
+
+    Raises
+    ------
+    BadInput
+        When no such kind of URL is known, or its package is not installed.
+    """
+    from fsspec.core import url_to_fs
+
+    try:
+        fs, path = url_to_fs(url)
+    except ImportError as error:
+        extra = _EXTRAS.get(url.split("://", 1)[0])
+        raise BadInput(
+            "this kind of URL needs another package",
+            file=url,
+            found=str(error)[:160],
+            mend=f"pip install 'soil_assets[{extra}]'" if extra else "install the package named",
+        ) from None
+    except ValueError as error:
+        raise BadInput(
+            "the URL cannot be read",
+            file=url,
+            found=str(error)[:160],
+            expected="a path, s3://, gs://, abfs:// or another protocol of fsspec",
+        ) from None
+    return fs, path
+
+
 class Store:
     """A folder by URL. Keys are relative, ``/``-separated, and never leave the folder."""
 
@@ -67,7 +111,11 @@ class Store:
         return f"{self.url}/{self._key(key)}"
 
     def exists(self, key: str) -> bool:
-        """Whether ``key`` is there, as a file or as a folder."""
+        """Whether ``key`` can be read, as a file or as a folder."""
+        return self.holds(key)
+
+    def holds(self, key: str) -> bool:
+        """Whether this very folder has ``key``: what is written under it need not be written again."""
         if is_local(self.url):
             return local_path(self.where(key)).exists()
         fs, path = self._fs(key)
@@ -94,9 +142,13 @@ class Store:
             # Beside everything else, not beside the target: what a killed process leaves is in nobody's folder.
             waiting = local_path(self.url) / _WRITING
             waiting.mkdir(exist_ok=True)
+            if waiting not in _swept:
+                _swept.add(waiting)
+                _sweep(waiting)
             handle, temporary = tempfile.mkstemp(dir=waiting)
             try:
                 with os.fdopen(handle, "wb") as stream:
+                    _lock(handle)
                     stream.write(content)
                     stream.flush()
                     os.fsync(stream.fileno())
@@ -151,10 +203,34 @@ class Store:
                     yield name, info["type"] == "directory"
 
     def _fs(self, key: str) -> tuple[Any, str]:
-        from fsspec.core import url_to_fs
+        return file_system(self.where(key) if key else self.url)
 
-        fs, path = url_to_fs(self.where(key) if key else self.url)
-        return fs, path
+
+def _lock(handle: int) -> bool:
+    """Lock an open file until its process closes it or dies; whether nobody else has it."""
+    try:
+        import fcntl
+    except ImportError:  # no such locks on this system: then nothing is ever taken for a leftover
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _sweep(waiting: Path) -> None:
+    """Remove what killed processes left: unlocked, and untouched for longer than it takes to lock it."""
+    with os.scandir(waiting) as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):
+                if (
+                    entry.is_file(follow_symlinks=False)
+                    and time.time() - entry.stat().st_mtime > _UNTOUCHED_SECONDS
+                ):
+                    with open(entry.path, "rb") as stream:
+                        if _lock(stream.fileno()):
+                            os.unlink(entry.path)
 
 
 def sha256(content: bytes) -> str:

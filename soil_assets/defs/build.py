@@ -13,6 +13,7 @@ import dagster as dg
 from soil_assets.config import Settings, load_settings
 from soil_assets.defs.alerts import alerts_sensor
 from soil_assets.defs.assets import batches, decision, frozen, training
+from soil_assets.defs.branches import adopt_records_sensor, write_records_sensor
 from soil_assets.defs.gates import blocking_checks
 from soil_assets.defs.io import SoilIOManager
 from soil_assets.defs.jobs import BATCH_JOB, JOBS
@@ -36,7 +37,7 @@ def build_definitions(
     resources: dict[str, Any] = {
         "soil": soil,
         "mlflow": mlflow_tracking(settings),
-        "io_manager": SoilIOManager(url=settings.url("data")),
+        "io_manager": SoilIOManager(url=settings.url("data"), main_url=settings.main_url("data")),
         **(resource_overrides or {}),
     }
     return dg.Definitions(
@@ -46,6 +47,7 @@ def build_definitions(
             new_batches_sensor(settings, BATCH_JOB.name),
             merged_changes_sensor(list(JOBS)),
             alerts_sensor(settings),
+            adopt_records_sensor(settings) if settings.deployment == "branch" else write_records_sensor(settings),
             dg.AutomationConditionSensorDefinition(
                 "declared_automation",
                 target=dg.AssetSelection.all(),

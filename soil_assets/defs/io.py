@@ -11,6 +11,7 @@ from typing import Any
 
 import dagster as dg
 
+from soil_assets.branch_store import store_of
 from soil_assets.storage import Store, hash_of_files
 
 
@@ -23,7 +24,7 @@ def save_value(store: Store, asset: str, partition: str | None, value: object) -
     place = _place(asset, partition)
     for name, content in files.items():
         key = f"{place}/{digest[:20]}/{name}"
-        if not store.exists(key):
+        if not store.holds(key):
             store.write(key, content)
     store.write_json(f"{place}/current.json", {"kind": kind, "sha256": digest, "files": sorted(files)})
     return digest
@@ -73,21 +74,22 @@ def _place(asset: str, partition: str | None) -> str:
 
 
 class SoilIOManager(dg.ConfigurableIOManager):
-    """Keeps asset values under ``url`` (a folder, or any fsspec URL)."""
+    """Keeps asset values under ``url`` (a folder, or any fsspec URL); a branch reads main's where it has none."""
 
     url: str
+    main_url: str = ""
 
     def handle_output(self, context: dg.OutputContext, obj: object) -> None:
         """Write the value of an asset (partition)."""
         if obj is None:
             return
         partition = context.partition_key if context.has_partition_key else None
-        digest = save_value(Store(self.url), context.asset_key.path[-1], partition, obj)
+        digest = save_value(store_of(self.url, self.main_url), context.asset_key.path[-1], partition, obj)
         context.add_output_metadata({"content_sha256": digest})
 
     def load_input(self, context: dg.InputContext) -> Any:
         """Read the value; of many partitions, those that exist as a mapping by key."""
-        store, asset = Store(self.url), context.asset_key.path[-1]
+        store, asset = store_of(self.url, self.main_url), context.asset_key.path[-1]
         if not context.has_asset_partitions:
             return load_value(store, asset)
         keys = list(context.asset_partition_keys)

@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 
 from soil_assets.errors import BadInput
-from soil_assets.storage import Store, hash_of_files, is_local, local_path, sha256
+from soil_assets.storage import Store, file_system, hash_of_files, is_local, local_path, sha256
 
 #: Left by computers and lock holders, never part of a batch.
 _NOT_DATA = frozenset({"_SUCCESS", "Thumbs.db", "desktop.ini"})
@@ -77,9 +77,7 @@ def _entries(landing: Store, name: str) -> list[tuple[str, int, float]]:
             status = (root / key).stat()
             found.append((key, status.st_size, status.st_mtime))
         return found
-    from fsspec.core import url_to_fs
-
-    fs, _ = url_to_fs(landing.url)
+    fs, _ = file_system(landing.url)
     found = []
     for key in landing.files(name):
         info = fs.info(landing.where(key).split("://", 1)[-1])
@@ -123,7 +121,7 @@ def land_copy(landing: Store, data: Store, name: str) -> StoredCopy:
     digest = hash_of_files(files)
     prefix = f"raw/{name}/{digest}"
     for key, content in files.items():
-        if not data.exists(f"{prefix}/{key}"):
+        if not data.holds(f"{prefix}/{key}"):
             data.write(f"{prefix}/{key}", content)
     damaged, missing = [], []
     for key, expected in _promised(files).items():

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from soil_assets.branch_store import store_of
 from soil_assets.config import Settings
-from soil_assets.storage import Store
+from soil_assets.storage import Store, local_path
 
 if TYPE_CHECKING:
     from soil_assets.adapters.mlflow import Registry
@@ -27,11 +28,17 @@ MAIN_ALIAS = "staging"
 
 @dataclass(frozen=True)
 class MainModel:
-    """The model on main and its version in the registry."""
+    """The model on main; ``version`` is that of the registry, or None for a model that is in no registry."""
 
     model: SoilModel
-    version: int
+    version: int | None
     name: str
+    commit: str = ""
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        return f"{self.name} of {self.commit[:12]}" if self.version is None else f"{self.name} version {self.version}"
 
 
 class Soil(dg.ConfigurableResource):
@@ -57,7 +64,7 @@ class Soil(dg.ConfigurableResource):
     @property
     def data(self) -> Store:
         """Where everything that the platform keeps lives."""
-        return Store(self.settings.url("data"))
+        return store_of(self.settings.url("data"), self.settings.main_url("data"))
 
     @property
     def reports(self) -> Store:
@@ -92,6 +99,8 @@ class Soil(dg.ConfigurableResource):
         version depends on them.
         """
         name = self.settings.model_name(prop)
+        if self.settings.baseline:
+            return _of_baseline(Store(self.settings.baseline), prop, name)
         found = self.registry.version_at(name, MAIN_ALIAS)
         if found is None:
             return None
@@ -119,13 +128,24 @@ class Soil(dg.ConfigurableResource):
         }
 
 
+def _of_baseline(baseline: Store, prop: str, name: str) -> MainModel | None:
+    """Return main's model as ``soil baseline`` brought it: a job in CI need not reach the registry again."""
+    from soil_assets.modeling.artifact import load
+
+    facts = baseline.read_json("baseline.json") if baseline.exists("baseline.json") else {}
+    if prop not in facts.get("models", {}):
+        return None
+    model = load(local_path(baseline.where(f"models/{prop}")))
+    return MainModel(model, facts["models"][prop].get("version"), name, str(facts.get("commit") or ""))
+
+
 def registry_of(settings: Settings) -> Registry:
     """Return the registry that the settings name; a branch deployment logs to an experiment of its own."""
     from soil_assets.adapters.mlflow import Registry
 
     return Registry(
         settings.url("mlflow_tracking"),
-        f"soil-{settings.deployment}",
+        settings.experiment,
         settings.url("mlflow_artifacts"),
     )
 

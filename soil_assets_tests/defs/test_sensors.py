@@ -170,5 +170,11 @@ def test_merged_code_is_asked_for_once_and_only_where_it_changed(
 
 def test_all_sensors_run_from_the_start(platform: Platform) -> None:
     sensors = platform.definitions.get_repository_def().sensor_defs
-    assert {s.name for s in sensors} == {"new_batches", "merged_changes", "alerts", "declared_automation"}
+    assert {s.name for s in sensors} == {
+        "new_batches",
+        "merged_changes",
+        "alerts",
+        "keep_records",
+        "declared_automation",
+    }
     assert all(s.default_status is dg.DefaultSensorStatus.RUNNING for s in sensors)
