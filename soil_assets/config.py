@@ -295,6 +295,7 @@ def load_settings(path: str | Path | None = None, env: dict[str, str] | None = N
     raw.setdefault("deployment", deployment_from_environment(env))
     if env.get("SOIL_LANDING"):
         raw["storage"] = {**(raw.get("storage") or {}), "landing": env["SOIL_LANDING"]}
+        raw["landing"] = {"quiet_seconds": 0}  # a folder named for one command is whole as it is
     if env.get("SOIL_BASELINE"):
         raw = _judged_by_main(raw, Path(env["SOIL_BASELINE"]))
     if raw["deployment"] == "branch" and "branch" not in raw:

@@ -1,19 +1,17 @@
-"""MLflow: tracking of one training run, and the model registry by alias.
+"""MLflow: the connection, and reading the model registry by alias or version.
 
-Belongs here: every call to MLflow but the tracking resource of ``defs`` (dagster-mlflow). A registered model is
-arrays + JSON (``modeling.artifact``) inside a pyfunc 'model from code': nothing in it is pickled, and what it
-predicts is computed by ``soil_assets`` code that travels with it.
-Does not belong here: whether a version may be registered (``defs.gates``).
+Belongs here: what reads. Does not belong here: runs (``adapters.mlflow_runs``), moves of aliases
+(``adapters.registry``), and whether a version may be registered (``defs.gates``).
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import shutil
+import re
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -25,10 +23,10 @@ from soil_assets.errors import BadInput
 if TYPE_CHECKING:
     from soil_assets.modeling.model import SoilModel
 
-_PACKAGE = Path(__file__).resolve().parent.parent
-#: What a registered model needs of this package to predict.
-_SERVING_ROOMS = ("__init__.py", "errors.py", "config.py", "spectra", "modeling", "serving")
 MODEL_FOLDER = "soil_model"
+#: A model's history is kept as the versions of a registered model of its own (``adapters.journal``).
+JOURNAL_SUFFIX = ".journal"
+ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
 @contextmanager
@@ -37,6 +35,9 @@ def quiet() -> Iterator[None]:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    # MLflow's own seven tries of two minutes each would keep a person waiting for a quarter of an hour.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
     for name in ("mlflow", "alembic", "alembic.runtime.migration"):
         logging.getLogger(name).setLevel(logging.ERROR)
     with warnings.catch_warnings():
@@ -88,26 +89,73 @@ class Registry:
 
     def client(self) -> Any:
         """Return an ``MlflowClient``, with the experiment made in the place for artifacts."""
-        with quiet():
+        with quiet(), reached(self.tracking_uri):
             import mlflow
 
             mlflow.set_tracking_uri(self.tracking_uri)
             return _client(self.tracking_uri, self.experiment, self.artifacts)
 
+    def reader(self) -> Any:
+        """Return an ``MlflowClient`` that makes nothing: enough for a user who may only read."""
+        with quiet():
+            import mlflow
+
+            # Versions made from a logged model are looked up at the process's own address.
+            mlflow.set_tracking_uri(self.tracking_uri)
+            return _reader(self.tracking_uri)
+
     def names(self) -> list[str]:
         """Return the names of the registered models."""
         if self.empty:
             return []
-        return sorted(m.name for m in self.client().search_registered_models(max_results=1000))
+        with reached(self.tracking_uri):
+            found = paged(self.reader().search_registered_models)
+        return sorted(m.name for m in found if not m.name.endswith(JOURNAL_SUFFIX))
 
     def versions(self, name: str) -> list[RegisteredVersion]:
         """Return the versions of a model, newest first."""
         if self.empty:
             return []
-        client = self.client()
-        found = client.search_model_versions(f"name = '{_plain(name)}'", max_results=1000)
-        full = [client.get_model_version(v.name, v.version) for v in found]
-        return sorted((_version(v) for v in full), key=lambda v: -v.version)
+        client = self.reader()
+        with reached(self.tracking_uri):
+            found = paged(client.search_model_versions, f"name = '{plain(name)}'")
+            at = self.aliases(name) if found else {}
+        named = [(v, tuple(sorted(a for a, n in at.items() if n == int(v.version)))) for v in found]
+        return sorted((_version(v, aliases) for v, aliases in named), key=lambda v: -v.version)
+
+    def aliases(self, name: str) -> dict[str, int]:
+        """Return the version at each alias of a model; empty when there is no such model."""
+        if self.empty:
+            return {}
+        from mlflow.exceptions import MlflowException
+
+        with reached(self.tracking_uri):
+            try:
+                return {a: int(v) for a, v in self.reader().get_registered_model(name).aliases.items()}
+            except MlflowException as error:
+                if error.error_code in ABSENT:
+                    return {}
+                raise
+
+    def version(self, name: str, number: int) -> RegisteredVersion:
+        """Return one version of a model.
+
+        Raises
+        ------
+        BadInput
+            When there is none, with those there are.
+        """
+        found = self.versions(name)
+        for version in found:
+            if version.version == number:
+                return version
+        raise BadInput(
+            "no such registered version",
+            found=f"{name} version {number}",
+            expected=", ".join(str(v.version) for v in reversed(found))
+            or f"one of the models {', '.join(self.names()) or '(nothing is registered yet)'}",
+            mend="list them with: soil registry list",
+        )
 
     def version_at(self, name: str, alias: str) -> RegisteredVersion | None:
         """Return the version that ``alias`` names, or None when there is none yet."""
@@ -115,12 +163,13 @@ class Registry:
             return None
         from mlflow.exceptions import MlflowException
 
-        try:
-            return _version(self.client().get_model_version_by_alias(name, alias))
-        except MlflowException as error:
-            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-                return None
-            raise
+        with reached(self.tracking_uri):
+            try:
+                return _version(self.reader().get_model_version_by_alias(name, alias))
+            except MlflowException as error:
+                if error.error_code in ABSENT:
+                    return None
+                raise
 
     def load(self, address: str) -> tuple[SoilModel, RegisteredVersion]:
         """Load a model by ``models:/<name>@<alias>`` or ``models:/<name>/<version>``.
@@ -145,7 +194,7 @@ class Registry:
         """Load one version's model from its own files (no MLflow flavour, no pickle)."""
         from soil_assets.modeling.artifact import load
 
-        with quiet(), tempfile.TemporaryDirectory() as folder:
+        with quiet(), reached(self.tracking_uri), tempfile.TemporaryDirectory() as folder:
             from mlflow.artifacts import download_artifacts
 
             local = download_artifacts(
@@ -154,34 +203,6 @@ class Registry:
                 dst_path=folder,
             )
             return load(Path(local) / "artifacts" / MODEL_FOLDER)
-
-    def register(
-        self, name: str, model_uri: str, run_id: str, *, alias: str, tags: Mapping[str, str]
-    ) -> RegisteredVersion:
-        """Create a version from a logged model and move ``alias`` to it; the alias moves last."""
-        with quiet():
-            from mlflow.exceptions import MlflowException
-
-            client = self.client()
-            try:
-                client.create_registered_model(name)
-            except MlflowException as error:
-                if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                    raise
-            same = [v for v in self.versions(name) if v.tags.get("soil.model_uri") == model_uri]
-            if same:  # a run that died between creating and aliasing is finished, not doubled
-                version = same[0]
-            else:
-                made = client.create_model_version(
-                    name,
-                    source=model_uri,
-                    run_id=run_id,
-                    tags={**tags, "soil.model_uri": model_uri},
-                    model_id=model_uri.removeprefix("models:/"),
-                )
-                version = _version(made)
-            client.set_registered_model_alias(name, alias, str(version.version))
-            return _version(client.get_model_version(name, str(version.version)))
 
     def _resolve(self, address: str) -> RegisteredVersion | None:
         rest = address.removeprefix("models:/")
@@ -212,101 +233,76 @@ def _client(tracking_uri: str, experiment: str, artifacts: str) -> Any:
     return client
 
 
-@dataclass(frozen=True)
-class LoggedTraining:
-    """Where a training was logged."""
+@cache
+def _reader(tracking_uri: str) -> Any:
+    from mlflow import MlflowClient
 
-    run_id: str
-    model_uri: str
+    return MlflowClient(tracking_uri)
 
 
-def log_training(
-    mlflow: Any, model: SoilModel, *, images: Mapping[str, bytes], tags: Mapping[str, str]
-) -> LoggedTraining:
-    """Log parameters, cross-validated metrics, plots and the model to the active run of ``mlflow``.
+@contextmanager
+def reached(tracking_uri: str) -> Iterator[None]:
+    """Say in words when the registry does not answer or does not let this user in.
 
-    Parameters
-    ----------
-    mlflow : module or dagster_mlflow.MlFlow
-        With an active run.
+    Raises
+    ------
+    BadInput
+        Naming the address, without any credential that stands in it.
     """
-    with quiet():
-        run = mlflow.active_run()
-        mlflow.set_tags(dict(tags))
-        mlflow.log_params(
-            {
-                "property": model.property,
-                "unit": model.unit,
-                "transform": model.transform,
-                **{str(k): v for k, v in model.training["chosen"].items()},
-                "n": model.training["n"],
-                "seed": model.training["seed"],
-                "recipe": model.training["recipe_fingerprint"],
-            }
-        )
-        measured = model.training["cross_validation"]
-        mlflow.log_metrics({f"cv_{k}": float(v) for k, v in measured.items() if v is not None and v == v})
-        with tempfile.TemporaryDirectory() as folder:
-            for name, content in images.items():
-                (Path(folder) / name).write_bytes(content)
-            mlflow.log_artifacts(folder, "plots")
-        return LoggedTraining(run.info.run_id, log_model(mlflow, model))
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        said = str(error)
+        refused = re.search(r"error code (401|403)|UNAUTHENTICATED|PERMISSION_DENIED|Permission denied", said)
+        if refused or error.error_code in ("UNAUTHENTICATED", "PERMISSION_DENIED"):
+            raise BadInput(
+                "the registry does not let this user do that",
+                file=without_credentials(tracking_uri),
+                found=said.splitlines()[0][:200],
+                mend="set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD of a user who may",
+            ) from None
+        if "API request to" in said and "failed" in said:
+            raise BadInput(
+                "the registry does not answer",
+                file=without_credentials(tracking_uri),
+                found=re.sub(r"//[^/@\s]*@", "//", said.splitlines()[0])[:200],
+                mend="start it, or set storage.mlflow_tracking in soil.yaml to its address",
+            ) from None
+        raise
 
 
-def log_model(mlflow: Any, model: SoilModel) -> str:
-    """Log ``model`` to the active run as a pyfunc model from code; return its ``models:/...`` address."""
-    from soil_assets.modeling.artifact import save
-
-    with quiet(), tempfile.TemporaryDirectory() as folder:
-        import numpy as np
-        from mlflow.models import ModelSignature
-        from mlflow.types import ColSpec, Schema, TensorSpec
-
-        files = Path(folder) / MODEL_FOLDER
-        save(model, files)
-        code = Path(folder) / "code" / "soil_assets"
-        code.mkdir(parents=True)
-        for room in _SERVING_ROOMS:
-            source = _PACKAGE / room
-            if source.is_dir():
-                shutil.copytree(source, code / room, ignore=shutil.ignore_patterns("__pycache__"))
-            elif source.exists():
-                shutil.copy(source, code / room)
-        bands = len(model.axis)
-        outputs = [ColSpec("double", "value"), ColSpec("double", "lower_90"), ColSpec("double", "upper_90")]
-        info = mlflow.pyfunc.log_model(
-            name=f"soil-{model.property.replace('_', '-')}",
-            python_model=str(_PACKAGE / "serving" / "pyfunc_model.py"),
-            artifacts={MODEL_FOLDER: str(files)},
-            code_paths=[str(code)],
-            signature=ModelSignature(
-                inputs=Schema([TensorSpec(np.dtype("float32"), (-1, bands))]),
-                outputs=Schema([*outputs, ColSpec("boolean", "inside")]),
-            ),
-            pip_requirements=list(_serving_requirements()),
-        )
-        return str(info.model_uri)
+def without_credentials(address: str) -> str:
+    """Return an address without the user and password that may stand in it."""
+    return re.sub(r"//[^/@]*@", "//", address)
 
 
-def _serving_requirements() -> Iterator[str]:
-    from importlib.metadata import version
+def paged(search: Callable[..., Any], *criteria: str) -> list[Any]:
+    """Return all results of one of MLflow's searches, page by page."""
+    found: list[Any] = []
+    token = None
+    while True:
+        page = search(*criteria, max_results=1000, page_token=token)
+        found += page
+        token = page.token
+        if not token:
+            return found
 
-    for package in ("mlflow", "numpy", "pandas", "scipy", "pydantic", "pyyaml"):
-        yield f"{package}=={version(package)}"
 
-
-def _version(found: Any) -> RegisteredVersion:
+def _version(found: Any, aliases: tuple[str, ...] | None = None) -> RegisteredVersion:
     return RegisteredVersion(
         name=str(found.name),
         version=int(found.version),
         run_id=str(found.run_id or ""),
-        aliases=tuple(sorted(found.aliases or ())),
+        aliases=tuple(sorted(found.aliases or ())) if aliases is None else aliases,
         tags=dict(found.tags or {}),
         created=int(found.creation_timestamp or 0),
     )
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
+    """Return a model's name when it can stand in one of MLflow's filters."""
     if "'" in name or "\\" in name:
         raise BadInput("a model name with quotes", found=repr(name), expected="letters, digits, - and _")
     return name

@@ -24,9 +24,22 @@ def _options(
     config: Annotated[
         str | None, typer.Option(help="The soil.yaml to use (default: $SOIL_CONFIG, else ./soil.yaml).")
     ] = None,
+    repository: Annotated[
+        bool,
+        typer.Option(
+            "--repository",
+            help="Work on the repository in this folder, as its DVC stages and CI do: batches from ./batches, main's "
+            "policy and models from ./baseline, an instance of its own.",
+        ),
+    ] = False,
 ) -> None:
     import os
 
+    if repository:
+        os.environ.setdefault("SOIL_HOME", os.path.abspath(".soil/repository"))
+        os.environ.setdefault("SOIL_LANDING", os.path.abspath("batches"))
+        if os.path.isfile("baseline/baseline.json"):
+            os.environ.setdefault("SOIL_BASELINE", os.path.abspath("baseline"))
     prepare_environment()
     if config is not None:
         os.environ["SOIL_CONFIG"] = config
@@ -38,4 +51,4 @@ def main() -> None:
         app()
 
 
-from soil_assets.cli import batches, data, models, platform  # noqa: E402, F401  # each registers its commands
+from soil_assets.cli import batches, data, models, platform, registry  # noqa: E402, F401  # each registers its commands

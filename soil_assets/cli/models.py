@@ -1,4 +1,4 @@
-"""Commands on models: ``soil train``, ``soil evaluate``, ``soil predict``, ``soil registry``."""
+"""Commands on models: ``soil train``, ``soil evaluate``, ``soil predict``."""
 
 from __future__ import annotations
 
@@ -10,9 +10,6 @@ import typer
 from soil_assets.cli.app import app
 from soil_assets.cli.console import AsJson, GateFailed, say, show, show_json, show_table
 from soil_assets.config import load_settings
-
-registry_app = typer.Typer(no_args_is_help=True, help="The model registry.", rich_markup_mode=None)
-app.add_typer(registry_app, name="registry")
 
 Model = Annotated[
     str,
@@ -140,33 +137,4 @@ def predict(
         ]
         show_table(
             ("sample", f"{fitted.label} ({fitted.unit})", "90 % interval", "inside the domain"), rows, name
-        )
-
-
-@registry_app.command("list")
-def registry_list(as_json: AsJson = False) -> None:
-    """List the registered versions with their aliases."""
-    from soil_assets.cli.inputs import soil_of
-
-    registry = soil_of(load_settings()).registry
-    found = [v for name in registry.names() for v in registry.versions(name)]
-    if as_json:
-        show_json(
-            [
-                {
-                    "name": v.name,
-                    "version": v.version,
-                    "aliases": v.aliases,
-                    "run_id": v.run_id,
-                    "tags": v.tags,
-                }
-                for v in found
-            ]
-        )
-    elif not found:
-        show("nothing is registered yet")
-    else:
-        show_table(
-            ("model", "version", "aliases", "MLflow run"),
-            [(v.name, v.version, ", ".join(v.aliases), v.run_id) for v in found],
         )

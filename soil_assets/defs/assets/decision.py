@@ -55,13 +55,15 @@ def build(settings: Settings, checks: dict[str, list[str]]) -> list[dg.AssetsDef
         owners=OWNERS,
         dagster_type=dg.Any,
         deps=["trained_models", "model_comparisons", "decision_report"],
-        code_version=code_version("adapters/mlflow.py"),
+        code_version=code_version("adapters/registry.py"),
         automation_condition=after_passed_gates(),
         description="The version in MLflow's registry that this lineage earned, alias `staging`. Made only when every "
         "blocking check of the lineage passed; never in a branch deployment.",
     )
     def registered_versions(context: dg.AssetExecutionContext, soil: Soil) -> dg.MaterializeResult:
+        from soil_assets.adapters.registry import register
         from soil_assets.defs.evidence import benchmark_rmse, decision_inputs, lineage_objection
+        from soil_assets.defs.registration import because_of, evidence_of
 
         prop = context.partition_key
         if settings.deployment == "branch":
@@ -72,11 +74,16 @@ def build(settings: Settings, checks: dict[str, list[str]]) -> list[dg.AssetsDef
         trained = materialization(context.instance, "trained_models", prop)
         assert trained is not None and trained.asset_materialization is not None  # noqa: S101, PT018  # just judged
         said = trained.asset_materialization.metadata
-        version = soil.registry.register(
+        inputs = decision_inputs(context.instance, soil, checks)
+        version = register(
+            soil.registry,
             settings.model_name(prop),
             str(said["mlflow_model"].value),
             str(said["mlflow_run_id"].value),
-            alias=MAIN_ALIAS,
+            evidence=evidence_of(
+                context.instance, soil, checks, prop, commit=inputs.versions.get("commit", "")
+            ),
+            because=because_of(context.run_id),
             tags={
                 "soil.property": prop,
                 "soil.deployment": settings.deployment,
@@ -86,7 +93,7 @@ def build(settings: Settings, checks: dict[str, list[str]]) -> list[dg.AssetsDef
             },
         )
         decided = load_value(soil.data, "decision_report")["data"]
-        inputs = decision_inputs(context.instance, soil, checks)
+        inputs = decision_inputs(context.instance, soil, checks)  # the version just made is on main now
         front_page(soil, decided["verdict"], decided["recommendation"], inputs)
         facts: dict[str, Any] = {
             "name": version.name,

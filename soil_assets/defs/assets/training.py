@@ -26,12 +26,16 @@ COMPARED = (
     Gate("not_worse", "the candidate is not worse than main on identical benchmark samples"),
     Gate("sure", "the comparison has enough samples to tell", blocking=False),
 )
+STRATA = "no_stratum_worse"
 
 
 def build(settings: Settings, batch_checks: dict[str, list[str]]) -> list[dg.AssetsDefinition]:
     """Return the training assets; ``batch_checks`` are the blocking checks of each batch asset."""
     properties = property_partitions(settings)
     policy = settings.policy.model
+    strata_block = policy.strata.when_worse == "hold"
+    strata_result = passed_or_not if strata_block else warning
+    compared = (*COMPARED, Gate(STRATA, "no part of the benchmark got worse", blocking=strata_block))
 
     @dg.asset(
         group_name="training",
@@ -100,7 +104,7 @@ def build(settings: Settings, batch_checks: dict[str, list[str]]) -> list[dg.Ass
     def trained_models(
         context: dg.AssetExecutionContext, soil: Soil, mlflow: dg.ResourceParam[Any], training_set: Any
     ) -> dg.MaterializeResult:
-        from soil_assets.adapters.mlflow import log_training
+        from soil_assets.adapters.mlflow_runs import log_training
         from soil_assets.modeling.judge import all_finite
         from soil_assets.modeling.recipe import Recipe
         from soil_assets.modeling.train import train
@@ -158,6 +162,7 @@ def build(settings: Settings, batch_checks: dict[str, list[str]]) -> list[dg.Ass
     ) -> dg.MaterializeResult:
         from soil_assets.modeling.evaluate import evaluate
         from soil_assets.modeling.judge import coverage_in_words
+        from soil_assets.modeling.strata import strata_of
         from soil_assets.reporting import plots
 
         prop = soil.catalogue[context.partition_key]
@@ -166,6 +171,8 @@ def build(settings: Settings, batch_checks: dict[str, list[str]]) -> list[dg.Ass
             benchmark_spectra,
             prop,
             groups=benchmark_spectra.groups(),
+            strata=strata_of(benchmark_spectra, policy.strata),
+            min_samples=policy.strata.min_samples,
             n_boot=policy.bootstrap,
             seed=policy.seed,
         )
@@ -200,7 +207,7 @@ def build(settings: Settings, batch_checks: dict[str, list[str]]) -> list[dg.Ass
         owners=OWNERS,
         dagster_type=dg.Any,
         code_version=code_version("modeling/comparison.py", "modeling/judge.py", settings=policy),
-        check_specs=check_specs("model_comparisons", COMPARED, properties),
+        check_specs=check_specs("model_comparisons", compared, properties),
         automation_condition=when_data_changed(),
         description="Candidate against the model on main (registry alias `staging`), on identical benchmark samples.",
     )
@@ -212,27 +219,35 @@ def build(settings: Settings, batch_checks: dict[str, list[str]]) -> list[dg.Ass
         benchmark_evaluations: Any,
         benchmark_spectra: Any,
     ) -> dg.MaterializeResult:
+        import pandas as pd
+
         from soil_assets.modeling.evaluate import evaluate
-        from soil_assets.modeling.judge import judge
+        from soil_assets.modeling.judge import check_same_task, judge, judge_strata
+        from soil_assets.modeling.strata import strata_in_words, strata_of
 
         prop = soil.catalogue[context.partition_key]
         main = soil.main_model(prop.name)
+        groups, strata = benchmark_spectra.groups(), strata_of(benchmark_spectra, policy.strata)
         measured = None
         if main is not None:
+            check_same_task(main.model, trained_models)
             measured = evaluate(
-                main.model, benchmark_spectra, prop, n_boot=policy.bootstrap, seed=policy.seed
+                main.model,
+                benchmark_spectra,
+                prop,
+                groups=groups,
+                strata=strata,
+                min_samples=policy.strata.min_samples,
+                n_boot=policy.bootstrap,
+                seed=policy.seed,
             )
-        outcome = judge(
-            None if measured is None else measured.predictions,
-            benchmark_evaluations,
-            groups=benchmark_spectra.groups(),
-            margin=policy.margin,
-            alpha=policy.alpha,
-            n_boot=policy.bootstrap,
-            seed=policy.seed,
-        )
+        predictions = None if measured is None else measured.predictions
+        outcome = judge(predictions, benchmark_evaluations, policy, groups=groups)
+        parts = judge_strata(predictions, benchmark_evaluations, strata, policy, groups=groups)
+        worse_parts = [p["name"] for p in parts if p["verdict"] == "worse"]
         facts = {
             **outcome.to_dict(),
+            "strata": parts,
             "main_version": None if main is None else main.version,
             "main_evaluation": None if measured is None else measured.to_dict(),
         }
@@ -243,6 +258,7 @@ def build(settings: Settings, batch_checks: dict[str, list[str]]) -> list[dg.Ass
             metadata={
                 "verdict": outcome.verdict,
                 "in_words": outcome.reason,
+                "strata": table(pd.DataFrame(parts).drop(columns="reason", errors="ignore")),
                 "main_version": str(facts["main_version"]),
             },
             check_results=[
@@ -250,6 +266,11 @@ def build(settings: Settings, batch_checks: dict[str, list[str]]) -> list[dg.Ass
                     "not_worse", outcome.acceptable or tolerated, f"{outcome.verdict}: {outcome.reason}"
                 ),
                 warning("sure", outcome.verdict != "cannot tell", f"{outcome.verdict}: {outcome.reason}"),
+                strata_result(
+                    STRATA,
+                    not worse_parts,
+                    "first version: nothing to compare with" if main is None else strata_in_words(parts),
+                ),
             ],
         )
 
