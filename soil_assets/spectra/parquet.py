@@ -20,6 +20,7 @@ import pandas as pd
 from soil_assets.errors import BadInput
 from soil_assets.spectra.axis import Axis
 from soil_assets.spectra.batch import SpectralBatch
+from soil_assets.storage import file_system
 
 #: Name of the matrix's column and of the metadata key that marks a file as ours.
 SPECTRUM_COLUMN = "spectrum"
@@ -125,9 +126,8 @@ def is_batch_file(metadata: dict[bytes, bytes] | None) -> bool:
 def _opened(source: str | os.PathLike[str] | BinaryIO) -> Any:
     """Return a context with the source: a URL is opened through fsspec, anything else by Arrow itself."""
     if isinstance(source, str) and "://" in source:
-        import fsspec
-
-        return fsspec.open(source, "rb")
+        fs, path = file_system(source)
+        return fs.open(path, "rb")
     return nullcontext(source)
 
 

@@ -94,67 +94,6 @@ def test_wrong_magic_is_named_not_guessed() -> None:
     assert "0a 0a fe ff" in str(error.value.found)
 
 
-class TestOpus:
-    def test_the_compensated_block_is_taken_and_said(self) -> None:
-        other = BATCH.spectra[0] + np.float32(0.01)
-        raw = made.opus(BATCH.spectra[0], FIRST, LAST, uncompensated=other)
-        batch = batch_of(raw, "a.0")
-        np.testing.assert_array_equal(batch.spectra[0], BATCH.spectra[0])
-        assert "compensated" in batch.origin["inferred"]
-        named = batch_of(raw, "a.0", ReadOptions(spectra="a_2"))
-        np.testing.assert_array_equal(named.spectra[0], other)
-
-    def test_reflectance_only_stays_reflectance_and_says_the_conversion(self) -> None:
-        reflectance = np.power(10.0, -BATCH.spectra[0]).astype(np.float32)
-        batch = batch_of(made.opus(reflectance, FIRST, LAST, data=12), "a.0")
-        assert (batch.quantity, batch.scale) == ("reflectance", "fraction")
-        np.testing.assert_array_equal(batch.spectra[0], reflectance)
-        assert "log10(1/R)" in batch.origin["inferred"]
-
-    def test_what_the_header_tells_is_kept(self) -> None:
-        row = batch_of(made.opus(BATCH.spectra[0], FIRST, LAST), "BF_lo_01.2").samples.iloc[0]
-        assert row["sample_id"] == "BF_lo_01"
-        assert row["replicate"] == "2"
-        assert row["instrument"] == "Alpha"
-        assert row["scan_date"] == "2015-11-06T14:34:10+01:00"
-
-    def test_single_channels_only_are_refused_by_name(self) -> None:
-        raw = made.opus(BATCH.spectra[0], FIRST, LAST, data=2)
-        with pytest.raises(BadInput, match="no result spectrum") as error:
-            batch_of(raw, "a.0")
-        assert error.value.found == "result interferogram"
-        assert "AB" in str(error.value.mend)
-
-    def test_a_block_that_is_not_there_is_named(self) -> None:
-        with pytest.raises(BadInput, match="no such block") as error:
-            batch_of(FILES["soil_1.0"], "a.0", ReadOptions(spectra="r"))
-        assert error.value.found == "a"
-
-    def test_a_parameter_of_negative_size_is_refused_at_once(self) -> None:
-        # On such a file the reference reader never returns.
-        at = FILES["soil_1.0"].index(b"INS\0") + 6
-        raw = FILES["soil_1.0"][:at] + b"\xfc\xff" + FILES["soil_1.0"][at + 2 :]
-        with pytest.raises(BadInput, match="a parameter"):
-            batch_of(raw, "a.0")
-
-    def test_a_point_count_beyond_the_block_is_refused(self) -> None:
-        at = FILES["soil_1.0"].index(b"NPT\0") + 8
-        raw = FILES["soil_1.0"][:at] + b"\xff\xff\xff\x7f" + FILES["soil_1.0"][at + 4 :]
-        with pytest.raises(BadInput, match="point count") as error:
-            batch_of(raw, "a.0")
-        assert "2147483647" in str(error.value.found)
-
-    def test_values_are_those_of_brukeropus(self, tmp_path: Path) -> None:
-        from brukeropus import read_opus
-
-        raw = made.opus(BATCH.spectra[0], FIRST, LAST, uncompensated=BATCH.spectra[1])
-        (tmp_path / "a.0").write_bytes(raw)
-        peer = read_opus(str(tmp_path / "a.0"))
-        ours = read(tmp_path / "a.0")
-        np.testing.assert_array_equal(ours.spectra[0], peer.a.y)
-        np.testing.assert_array_equal(ours.axis.values, peer.a.x)
-
-
 class TestAsd:
     REFLECTANCE = np.power(10.0, -BATCH.spectra[0].astype(np.float64))
 

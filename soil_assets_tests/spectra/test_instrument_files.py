@@ -119,20 +119,6 @@ def test_what_was_read_is_what_the_file_holds(name: str) -> None:
     assert batch.quantity == quantity
 
 
-@pytest.mark.parametrize(
-    "name", [n for n in everything() if n.startswith("opus/") and not n.endswith(".spa")]
-)
-def test_opus_values_are_those_of_brukeropus(name: str) -> None:
-    from brukeropus import read_opus
-
-    peer = read_opus(str(FILES / name))
-    (batch,) = batches_of(name)
-    block = getattr(peer, batch.origin["block"])
-    np.testing.assert_array_equal(batch.spectra[0], np.asarray(block.y, np.float32))
-    np.testing.assert_allclose(batch.axis.values, block.x, rtol=1e-12)
-    assert batch.samples["instrument"][0] == peer.params.ins
-
-
 @pytest.mark.parametrize("name", [n for n in everything() if n.startswith("asd/")])
 def test_asd_reflectance_is_the_ratio_of_the_stored_spectra(name: str) -> None:
     if name in REFUSED:

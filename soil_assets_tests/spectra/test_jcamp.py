@@ -47,6 +47,11 @@ def test_any_ordinates_come_back_in_any_form(whole: list[int], repeat: int, form
     table.check_abscissae(positions, "soil.dx")
 
 
+@pytest.mark.parametrize("line", ["4000.0E00000e00001", "4000.0 E00000e00001"])
+def test_squeezed_fives_are_no_exponents(line: str) -> None:
+    assert decode_table([line], "soil.dx").ordinates.tolist() == [500000, -500001]
+
+
 def test_the_worked_example_of_the_format() -> None:
     # McDonald & Wilks 1988, table IV: one line of ordinates in each of the five forms.
     expected = [1, 2, 3, 3, 2, 1, 0, -1, -2, -3]

@@ -27,8 +27,9 @@ _DIF = {c: str(i) for i, c in enumerate("%JKLMNOPQR")} | {
     c: f"-{i}" for i, c in enumerate("jklmnopqr", start=1)
 }
 _DUP = {c: str(i) for i, c in enumerate("STUVWXYZ", start=1)} | {"s": "9"}
-#: Letters that only the compressed forms use; an E alone may be an exponent.
-_COMPRESSED = re.compile(r"[@A-DF-Ia-df-i%J-Rj-rS-Zs]")
+#: Letters that only the compressed forms use. An E alone may be an exponent, but not two in one number, nor one
+#: without a digit before it: that is a 5 of the compressed forms.
+_COMPRESSED = re.compile(r"[@A-DF-Ia-df-i%J-Rj-rS-Zs]|[eE]\d+[eE]|[\s,][eE]\d")
 _EXPONENT = re.compile(r"\d[eE][+-]?\d")
 _ASDF_TOKEN = re.compile(r"\?|([@A-Ia-i%J-Rj-rS-Zs+-]?)(\d*\.?\d*)")
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")

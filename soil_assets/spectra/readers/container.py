@@ -20,6 +20,7 @@ from typing import Any, BinaryIO, cast
 from soil_assets.errors import BadInput
 from soil_assets.spectra.readers.scans import Limits
 from soil_assets.spectra.readers.source import Source, bomb, is_bomb, too_large
+from soil_assets.storage import file_system
 
 _ZIP = b"PK\x03\x04"
 _SYMLINK = 0o120000
@@ -96,10 +97,8 @@ def _walk(folder: Path, root: Path, limits: Limits, depth: int, real_root: Path)
 
 
 def _remote(url: str, limits: Limits) -> list[Source]:
-    from fsspec.core import url_to_fs
-
     try:
-        fs, path = url_to_fs(url)
+        fs, path = file_system(url)
         if fs.isdir(path):
             names = sorted(fs.find(path))
             keys = {key: key[len(path) :].lstrip("/") for key in names}
@@ -109,8 +108,6 @@ def _remote(url: str, limits: Limits) -> list[Source]:
             raise BadInput("no such file or folder", file=url, mend="check the URL")
     except BadInput:
         raise
-    except ImportError as error:
-        raise BadInput("this kind of URL needs another package", file=url, found=str(error)[:160]) from None
     except (OSError, ValueError) as error:
         raise BadInput(
             "the URL cannot be read", file=url, found=f"{type(error).__name__}: {error}"[:160]

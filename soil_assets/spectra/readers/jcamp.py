@@ -4,7 +4,8 @@ Belongs here: labelled data records, compound (LINK) files, units. Does not belo
 compressed ordinates (``readers.asdf``), other kinds of spectra (NMR, mass, Raman), which are refused by
 name.
 
-Format: McDonald & Wilks 1988, Applied Spectroscopy 42, 151-162 (JCAMP-DX 4.24).
+Format: McDonald & Wilks 1988, Applied Spectroscopy 42, 151-162 (JCAMP-DX 4.24). It is read here since the one kept
+package for it, jcamp 1.3, fails on two of 15 sample files and loses its place in a third.
 """
 
 from __future__ import annotations

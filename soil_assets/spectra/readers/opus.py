@@ -1,18 +1,18 @@
-"""Bruker OPUS files.
+"""Bruker OPUS files, decoded by the package brukeropus.
 
-Belongs here: blocks, their choice, and what the header tells.
-Does not belong here: conversions between quantities (``readers.quantities``, ``spectra.harmonise``).
+Belongs here: which block is taken, and what the header tells of the scan. Does not belong here: whether the
+file's structure can be true (``readers.opus_structure``, asked first), conversions between quantities
+(``readers.quantities``, ``spectra.harmonise``).
 
-The layout (header, directory of 12-byte entries, blocks; parameters as name, type, size, value) follows the
-package brukeropus 1.4 (MIT), which is what the values are tested against. It is not called here: on a
-damaged parameter block (negative size) it never returns, and a damaged point count makes it ask for any
-amount of memory.
+Only the blocks that are needed are decoded: results with their headers, instrument and origin. Series, reports and
+interferograms are left alone. brukeropus reads files by path; here its blocks are made from bytes, which may
+have come from an archive or a URL.
 """
 
 from __future__ import annotations
 
 import re
-import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,13 +21,14 @@ import numpy.typing as npt
 
 from soil_assets.errors import BadInput
 from soil_assets.spectra.readers.binary import Window, clean_text
+from soil_assets.spectra.readers.opus_structure import Entry, check_blocks, check_header, directory
 from soil_assets.spectra.readers.quantities import settle
 from soil_assets.spectra.readers.rows import scan_row, shared
 from soil_assets.spectra.readers.scans import ReadOptions, Scans
 from soil_assets.spectra.readers.source import Source
 
 MAGIC = b"\n\n\xfe\xfe"
-#: Ratioed blocks that hold a spectrum, best first: key as brukeropus and OPUS users call it, and what it is.
+#: Result blocks that hold a spectrum, best first: key as brukeropus and OPUS users call it, and what it is.
 _SPECTRA = {
     4: ("a", "absorbance"),
     15: ("logr", "absorbance"),
@@ -39,21 +40,8 @@ _SPECTRA = {
     11: ("e", "emission"),
     17: ("pas", "photoacoustic"),
 }
-_STATUS, _INSTRUMENT, _ACQUISITION, _ORIGIN = 1, 2, 3, 10
-_RATIOED, _REFERENCE = 3, 2
-
-
-@dataclass(frozen=True)
-class _Block:
-    """An entry of the directory: ``kind`` of parameters (0: data) about ``data`` of a ``role``."""
-
-    role: int
-    kind: int
-    data: int
-    derivative: int
-    extra: int
-    start: int
-    size: int
+_STATUS, _INSTRUMENT, _ORIGIN = 1, 2, 10
+_RESULT, _REFERENCE = 3, 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +51,7 @@ class _Spectrum:
     start: int
     values: npt.NDArray[np.float32]
     positions: npt.NDArray[np.float64]
-    axis_unit: str
-    status: dict[str, Any]
+    header: Mapping[str, Any]
 
 
 def read_opus(source: Source, raw: bytes, options: ReadOptions) -> Scans:
@@ -80,10 +67,13 @@ def read_opus(source: Source, raw: bytes, options: ReadOptions) -> Scans:
         When the file is cut off or damaged, or holds no result spectrum.
     """
     window = Window(raw, source.name, "OPUS")
-    blocks = _directory(window)
-    spectra = _spectra(window, blocks)
-    chosen, said = _choose(spectra, window, options.spectra, blocks)
-    facts = _facts(window, blocks)
+    entries = directory(window)
+    results = [e for e in entries if e.role == _RESULT and e.data in _SPECTRA and e.plain]
+    results = [e for e in results if e.parameters in (0, _STATUS)]
+    facts_of = [e for e in entries if e.parameters in (_INSTRUMENT, _ORIGIN) and e.role != _REFERENCE]
+    check_blocks(window, results + facts_of)
+    chosen, said = _choose(_spectra(window, results), window, options.spectra, entries)
+    facts = _parameters(window, facts_of)
     values, quantity, scale, converted = settle(chosen.what, chosen.values, source.name, percent=False)
     row = scan_row(
         source,
@@ -91,14 +81,15 @@ def read_opus(source: Source, raw: bytes, options: ReadOptions) -> Scans:
         instrument=facts.get("ins"),
         instrument_serial=facts.get("srn"),
         operator=facts.get("cnm"),
-        scan_date=_date(chosen.status),
+        scan_date=_date(chosen.header),
     )
+    microns = chosen.header.get("dxu") == "MI"
     return Scans(
         source.name,
         [row],
         values[None, :],
-        chosen.positions,
-        "nm" if chosen.axis_unit == "MI" else "cm-1",
+        chosen.positions * 1000.0 if microns else chosen.positions,
+        "nm" if microns else "cm-1",
         quantity,
         scale,
         {"format": "Bruker OPUS", "block": chosen.key, **shared(row)},
@@ -106,125 +97,95 @@ def read_opus(source: Source, raw: bytes, options: ReadOptions) -> Scans:
     )
 
 
-def _directory(window: Window) -> list[_Block]:
-    start, room, count = window.unpack("<3i", 12, "the header")
-    if not 0 < count <= room <= 10_000:
-        raise window.damaged(
-            "its directory", f"{count} of {room} entries", "a directory of the file's blocks"
-        )
-    entries = window.array("<i4", 3 * count, start, "the directory").reshape(-1, 3)
-    blocks = []
-    for code, size, offset in entries.tolist():
-        if offset <= 0:
-            break
-        blocks.append(
-            _Block(
-                (code >> 2) & 3,
-                (code >> 4) & 63,
-                (code >> 10) & 127,
-                (code >> 17) & 3,
-                (code >> 19) & 7,
-                offset,
-                size * 4,
-            )
-        )
-    return blocks
+def _decoded(window: Window, entry: Entry) -> Any:
+    """Return a block of brukeropus with its parameters or numbers."""
+    from brukeropus.file import FileBlock
+
+    block = FileBlock(window.raw, entry.type, entry.size, entry.start)
+    block.parse()
+    if block.parse_error:
+        raise window.damaged("a block", str(block.parse_error), "a block as OPUS writes it")
+    return block
 
 
-def _parameters(window: Window, block: _Block) -> dict[str, Any]:
-    """Return a parameter block as name (lower case) to int, float or text."""
-    window.need(block.start, block.size, "a parameter block")
-    raw, at, end = window.raw, block.start, block.start + block.size
+def _parameters(window: Window, entries: list[Entry]) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    while at + 8 <= end:
-        name = raw[at : at + 3]
-        if name == b"END":
-            break
-        kind, words = struct.unpack_from("<2h", raw, at + 4)
-        at += 8
-        size = words * 2
-        if size < 0 or at + size > end:
-            raise window.damaged("a parameter", f"{name!r} of {size} bytes", "a parameter inside its block")
-        key = name.decode("latin-1").lower()
-        if kind == 0 and size >= 4:
-            found[key] = struct.unpack_from("<i", raw, at)[0]
-        elif kind == 1 and size >= 8:
-            found[key] = struct.unpack_from("<d", raw, at)[0]
-        else:
-            found[key] = clean_text(raw[at : at + size].split(b"\0", 1)[0].decode("latin-1"))
-        at += size
+    for entry in entries:
+        for key, value in _decoded(window, entry).data.items():
+            found[key] = clean_text(value) if isinstance(value, str) else value
     return found
 
 
-def _spectra(window: Window, blocks: list[_Block]) -> list[_Spectrum]:
+def _spectra(window: Window, results: list[Entry]) -> list[_Spectrum]:
     """Return the result spectra, the one written last first."""
-    statuses = [b for b in blocks if b.kind == _STATUS and b.role == _RATIOED and b.data in _SPECTRA]
-    data = [
-        b for b in blocks if b.kind == 0 and b.role == _RATIOED and b.data in _SPECTRA and b.derivative == 0
-    ]
-    data = sorted((b for b in data if b.extra == 0), key=lambda b: -b.start)
-    parameters = {b.start: _parameters(window, b) for b in statuses}
+    from brukeropus.file import Data, pair_data_and_status_blocks
+
+    held = [e for e in results if e.parameters == 0]
+    headers: dict[int, dict[str, Any]] = {}
+    described, data = [], []
+    for entry in (e for e in results if e.parameters == _STATUS):
+        same = [e for e in held if e.data == entry.data]
+        if same:
+            block = _decoded(window, entry)
+            check_header(window, entry, block.data, same)
+            headers[entry.start] = block.data
+            described.append(block)
+    for entry in held:
+        of_kind = [headers[b.start] for b in described if b.type[3] == entry.data]
+        data.append(_numbers(window, entry, {header["dpf"] for header in of_kind}))
+    pairs = pair_data_and_status_blocks(described + data)
+    pairs += _left_over(window, data, described, {block.start for block, _ in pairs})
     spectra: list[_Spectrum] = []
-    for block in data:
-        same = [
-            parameters[s.start] for s in statuses if (s.data, s.derivative, s.extra) == (block.data, 0, 0)
-        ]
-        if not same:
-            continue
-        window.need(block.start, block.size, "a spectrum")
-        status = same[0] if len(same) == 1 else _matching(window, block, same)
-        key, what = _SPECTRA[block.data]
+    for block, status in sorted(pairs, key=lambda pair: -pair[0].start):
+        key, what = _SPECTRA[block.type[3]]
         number = sum(s.key.split("_")[0] == key for s in spectra)
-        spectra.append(_spectrum(window, block, status, key if number == 0 else f"{key}_{number + 1}", what))
+        key = key if number == 0 else f"{key}_{number + 1}"
+        status.data = headers[status.start]  # which Data takes away
+        decoded = Data(block, status, key, vel=0)
+        values = np.asarray(decoded.y, np.float32)
+        spectra.append(_Spectrum(key, what, block.start, values, decoded.x, headers[status.start]))
     return spectra
 
 
-def _spectrum(window: Window, block: _Block, status: dict[str, Any], key: str, what: str) -> _Spectrum:
-    count, first, last = status.get("npt"), status.get("fxv"), status.get("lxv")
-    if not isinstance(count, int) or not isinstance(first, float) or not isinstance(last, float):
-        raise window.damaged("a spectrum's header", "no point count or range", "NPT, FXV and LXV")
-    if count < 2 or count * 4 > block.size:
-        raise window.damaged(
-            "a spectrum's point count", count, f"2 to {block.size // 4}, as the block has room for"
-        )
-    dtype = "<i4" if status.get("dpf") == 2 else "<f4"
-    factor = status.get("csf", 1.0)
-    values = window.array(dtype, count, block.start, "a spectrum").astype(np.float32)
-    if isinstance(factor, float) and factor != 1.0:
-        values = values * np.float32(factor)
-    unit = str(status.get("dxu", "WN"))
-    if unit not in ("WN", "MI"):
-        raise BadInput(
-            "the OPUS spectrum's axis is neither wavenumber nor wavelength",
-            file=window.file,
-            found=unit,
-            expected="WN or MI",
-        )
-    positions = window.even_axis(first, last, count)
-    return _Spectrum(
-        key, what, block.start, values, positions * 1000.0 if unit == "MI" else positions, unit, status
-    )
+def _numbers(window: Window, entry: Entry, formats: set[int]) -> Any:
+    """Return a data block of brukeropus, which by itself takes all numbers for float."""
+    from brukeropus.file import parse_data
+
+    block = _decoded(window, entry)
+    if len(formats) > 1:
+        raise window.damaged("its spectra", "float and integer headers of one kind", "one number format")
+    if formats == {2}:
+        block.data = parse_data(window.raw[entry.start : entry.start + entry.size], dpf=2)
+    return block
 
 
-def _matching(window: Window, block: _Block, candidates: list[dict[str, Any]]) -> dict[str, Any]:
-    """Of several headers of one kind, the one whose extremes are those of the data."""
-    for status in candidates:
-        count = status.get("npt")
-        if isinstance(count, int) and 0 < count * 4 <= block.size:
-            values = window.array("<f4", count, block.start, "a spectrum") * np.float32(
-                status.get("csf", 1.0)
+def _left_over(window: Window, data: list[Any], described: list[Any], paired: set[int]) -> list[Any]:
+    """Return pairs that brukeropus leaves open, since two blocks have the same smallest and largest value.
+
+    Compensation for water vapour and CO2 need not touch either. Where all headers in question say the same of
+    points, range and factor, it does not matter which one is taken.
+    """
+    pairs = []
+    for block in (b for b in data if b.start not in paired):
+        fitting = [
+            h for h in described if h.type == _header_of(block.type) and h.data["npt"] <= len(block.data)
+        ]
+        if len({tuple(h.data.get(key) for key in ("npt", "fxv", "lxv", "csf", "dxu")) for h in fitting}) > 1:
+            raise window.damaged(
+                "its result blocks",
+                f"{len(fitting)} headers for the block at byte {block.start}",
+                "one header each",
             )
-            with np.errstate(invalid="ignore"):
-                if (
-                    np.float32(status.get("mxy", np.nan)) == values.max()
-                    and np.float32(status.get("mny", np.nan)) == values.min()
-                ):
-                    return status
-    return candidates[0]
+        pairs += [(block, header) for header in fitting[:1]]
+    return pairs
+
+
+def _header_of(kind: tuple[int, ...]) -> tuple[int, ...]:
+    return (*kind[:2], _STATUS, *kind[3:])
 
 
 def _choose(
-    spectra: list[_Spectrum], window: Window, wanted: str | None, blocks: list[_Block]
+    spectra: list[_Spectrum], window: Window, wanted: str | None, blocks: list[Entry]
 ) -> tuple[_Spectrum, tuple[str, ...]]:
     if not spectra:
         raise BadInput(
@@ -257,30 +218,22 @@ def _choose(
     return chosen, tuple(said)
 
 
-def _contents(blocks: list[_Block]) -> str:
+def _contents(blocks: list[Entry]) -> str:
     """Name the data blocks there are, for the message that none of them can be used."""
     roles = {1: "sample", 2: "reference", 3: "result"}
     kinds = {1: "spectrum", 2: "interferogram", 3: "phase", 7: "trace", 8: "interferograms", 9: "spectra"}
     kinds |= {code: what for code, (_, what) in _SPECTRA.items()} | {19: "result of arithmetics"}
     forms = {2: " series", 4: " (compact form)"}
     names = [
-        f"{roles.get(b.role, '')} {kinds.get(b.data, f'block of kind {b.data}')}{forms.get(b.extra, '')}".strip()
+        f"{roles.get(b.role, '')} {kinds.get(b.data, f'block of kind {b.data}')}{forms.get(b.type[5], '')}".strip()
         for b in blocks
-        if b.kind == 0 and b.data not in (0, 13)
+        if b.parameters == 0 and b.data not in (0, 13)
     ]
     return ", ".join(dict.fromkeys(names)) or "no data"
 
 
-def _facts(window: Window, blocks: list[_Block]) -> dict[str, Any]:
-    facts: dict[str, Any] = {}
-    for block in blocks:
-        if block.kind in (_INSTRUMENT, _ORIGIN) and block.role != _REFERENCE:
-            facts |= _parameters(window, block)
-    return facts
-
-
-def _date(status: dict[str, Any]) -> str | None:
-    date, time = str(status.get("dat", "")), str(status.get("tim", ""))
+def _date(header: Mapping[str, Any]) -> str | None:
+    date, time = str(header.get("dat", "")), str(header.get("tim", ""))
     day = re.fullmatch(r"(\d{2})/(\d{2})/(\d{4})", date) or re.fullmatch(r"(\d{4})/(\d{2})/(\d{2})", date)
     if day is None:
         return None
