@@ -109,6 +109,10 @@ class DriftPolicy(_Section):
     when_drift: Literal["hold", "warn"] = "hold"
     when_not_judged: Literal["hold", "warn"] = "warn"
     permutations: Annotated[int, Field(ge=199)] = 1999
+    # Batches of one instrument until a false alarm of any of its trend charts; trends warn and never hold.
+    trend_run_length: Annotated[float, Field(ge=20.0)] = 100.0
+    # Ids of soils that a lab scans again and again: charted scan by scan, and no part of what a batch is judged by.
+    check_samples: tuple[str, ...] = ()
     seed: int = 20260101
 
 
