@@ -19,11 +19,13 @@ import numpy as np
 
 from soil_assets.errors import BadInput
 from soil_assets.modeling.applicability import ApplicabilityDomain
+from soil_assets.modeling.difficulty import Difficulty
 from soil_assets.modeling.model import SoilModel
 from soil_assets.modeling.predictors import predictor_from_parts
 from soil_assets.spectra.axis import Axis
 
-SCHEMA_VERSION = 1
+#: 2: intervals scaled by a difficulty; a model of schema 1 has the same width everywhere inside its domain.
+SCHEMA_VERSION = 2
 FACTS_FILE, ARRAYS_FILE = "model.json", "arrays.npz"
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -43,6 +45,7 @@ def save(model: SoilModel, folder: str | Path) -> Path:
         "importance": model.importance,
         **{f"predictor/{k}": v for k, v in model.predictor.arrays().items()},
         **{f"domain/{k}": v for k, v in model.domain.arrays().items()},
+        **{f"difficulty/{k}": v for k, v in model.difficulty.arrays().items()},
     }
     packed = _pack(arrays)
     facts = {
@@ -92,7 +95,7 @@ def load(folder: str | Path) -> SoilModel:
             arrays = {name: archive[name] for name in archive.files}
         parts = {
             part: {k.split("/", 1)[1]: v for k, v in arrays.items() if k.startswith(part + "/")}
-            for part in ("predictor", "domain")
+            for part in ("predictor", "domain", "difficulty")
         }
         return SoilModel(
             property=facts["property"],
@@ -110,6 +113,7 @@ def load(folder: str | Path) -> SoilModel:
             training=facts["training"],
             recipe=facts["recipe"],
             sensors=tuple(facts.get("sensors", ())),
+            difficulty=Difficulty(**parts["difficulty"]) if parts["difficulty"] else Difficulty.constant(),
         )
     except (KeyError, TypeError, IndexError, zipfile.BadZipFile) as error:
         raise BadInput(

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from soil_assets.errors import BadInput
 from soil_assets.modeling import transforms
 from soil_assets.modeling.applicability import ApplicabilityDomain
+from soil_assets.modeling.difficulty import Difficulty, beyond
 from soil_assets.modeling.intervals import level_name
 from soil_assets.modeling.predictors import Predictor
 from soil_assets.spectra.axis import Axis
@@ -50,7 +51,7 @@ class SoilModel:
     predictor : Predictor
         Predicts on the modelling scale.
     half_widths : mapping of float to float
-        Conformal half-width by nominal level, on the modelling scale.
+        Conformal half-width by nominal level at difficulty 1, on the modelling scale.
     domain : ApplicabilityDomain
         Where the model may be used.
     importance : ndarray, shape (n_bands,)
@@ -61,6 +62,8 @@ class SoilModel:
         The recipe as data.
     sensors : tuple of str
         Columns of other sensors that the model needs beside the spectra.
+    difficulty : Difficulty
+        By which half-widths are scaled, sample by sample.
     """
 
     property: str
@@ -78,6 +81,7 @@ class SoilModel:
     training: Mapping[str, Any] = field(default_factory=dict)
     recipe: Mapping[str, Any] = field(default_factory=dict)
     sensors: tuple[str, ...] = ()
+    difficulty: Difficulty = field(default_factory=Difficulty.constant)
 
     @builtins.property  # the field ``property`` hides the plain name in this class
     def levels(self) -> tuple[float, ...]:
@@ -131,7 +135,8 @@ class SoilModel:
             ``sample_id``, ``value`` and ``lower_<level>``/``upper_<level>`` in the property's unit, ``t2``,
             ``q``, ``distance``, ``inside`` (bool) and ``reason`` (why not; empty when inside). A spectrum
             that cannot be used has NaN values and says so; an interval that the training data cannot bound
-            ends at the property's physical limits.
+            ends at the property's physical limits. Outside the domain intervals are wider by a stated rule
+            (``difficulty.beyond``), and the reason says by how much.
 
         Raises
         ------
@@ -157,21 +162,25 @@ class SoilModel:
             What :meth:`ApplicabilityDomain.measures` gave.
         """
         columns: dict[str, Any] = {"value": self._to_unit(scaled)}
+        further = beyond(measures, self.domain.limits)
+        width = further * self.difficulty.of(scaled, measures)
         for level in self.levels:
-            half = self.half_widths[level]
+            half = self.half_widths[level] * width
             columns[f"lower_{level_name(level)}"] = self._to_unit(scaled - half)
             columns[f"upper_{level_name(level)}"] = self._to_unit(scaled + half)
         columns |= measures
         inside, reasons = self.domain.inside(measures), self.domain.reasons(measures)
         low, high = self.training["scaled_range"]
         slack = _RANGE_TOLERANCE * (high - low)
-        beyond = (scaled < low - slack) | (scaled > high + slack)
-        for row in np.flatnonzero(beyond):
+        extrapolated = (scaled < low - slack) | (scaled > high + slack)
+        for row in np.flatnonzero(extrapolated):
             word = f"value outside the range the model was trained on ({self._describe_range()})"
             reasons[row] = "; ".join(filter(None, (reasons[row], word)))
         for row in np.flatnonzero(inside & ~np.isfinite(scaled)):
             reasons[row] = "a sensor value is missing"
-        columns["inside"] = inside & ~beyond & np.isfinite(scaled)
+        for row in np.flatnonzero(further > 1.0):
+            reasons[row] += f"; interval widened {further[row]:.3g} times"
+        columns["inside"] = inside & ~extrapolated & np.isfinite(scaled)
         columns["reason"] = reasons
         return columns
 

@@ -7,29 +7,28 @@ Does not belong here: how a learner fits and chooses (``pls``), reading or regis
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from soil_assets.errors import BadInput
 from soil_assets.modeling import transforms
 from soil_assets.modeling.applicability import fit_domain
-from soil_assets.modeling.intervals import half_widths
+from soil_assets.modeling.intervals import calibrate
 from soil_assets.modeling.learners import TrainingData, learner
 from soil_assets.modeling.metrics import group_codes, regression_metrics
 from soil_assets.modeling.model import SoilModel, batch_sensors
 from soil_assets.modeling.recipe import Recipe
 from soil_assets.modeling.splits import grouped_folds
 from soil_assets.modeling.threads import suited_threads
+from soil_assets.modeling.usable import check_groups, check_treated, usable_rows
+from soil_assets.modeling.validation import Progress, against_other_splits, nested
 from soil_assets.spectra.batch import SpectralBatch
 from soil_assets.spectra.catalogue import Property
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
-#: Called as ``progress(what, done, total)``.
-Progress = Callable[[str, int, int], None]
 
 
 def train(
@@ -39,6 +38,7 @@ def train(
     *,
     groups: npt.ArrayLike | None = None,
     progress: Progress | None = None,
+    keep: str | Path | None = None,
 ) -> SoilModel:
     """Train a model with honest intervals.
 
@@ -58,6 +58,8 @@ def train(
         Kept together in every split; ``batch.groups()`` (site, profile, sample) when left out.
     progress : callable, optional
         Called as ``progress(what, done, total)``.
+    keep : path, optional
+        Folder in which finished folds of the validation are kept, so that a cancelled training goes on from there.
 
     Returns
     -------
@@ -70,7 +72,7 @@ def train(
         impossible, fewer samples than folds, or fewer than three groups.
     """
     with suited_threads(batch.spectra.size):
-        return _train(batch, prop, recipe, groups, progress)
+        return _train(batch, prop, recipe, groups, progress, keep)
 
 
 def _train(
@@ -79,11 +81,12 @@ def _train(
     recipe: Recipe,
     groups: npt.ArrayLike | None,
     progress: Progress | None,
+    keep: str | Path | None,
 ) -> SoilModel:
-    rows = _usable_rows(batch, prop, recipe)
+    rows = usable_rows(batch, prop, recipe)
     all_groups = np.asarray(batch.groups() if groups is None else groups)
     codes = group_codes(group_codes(all_groups, len(batch))[rows], rows.size)
-    _check_groups(codes)
+    check_groups(codes)
     observed = batch.property_values(prop.name)[rows]
     target = transforms.forward(observed, prop.transform)
     data = TrainingData(
@@ -91,17 +94,25 @@ def _train(
     )
     report = progress or (lambda what, done, total: None)
 
-    _check_treated(data.spectra, recipe)
+    check_treated(data.spectra, recipe)
     outer = grouped_folds(codes, recipe.folds, recipe.seed)
     fitted = learner(recipe.learner).fit(data, recipe)
     if recipe.nested or fitted.left_out is None:
-        held_out, nested_choices = _nested(data, outer, recipe, report)
+        held_out, nested_choices = nested(data, outer, recipe, report, keep)
     else:
         held_out, nested_choices = fitted.left_out, []
     domain = fit_domain(data.spectra, codes, rate=recipe.domain_rate, folds=recipe.folds, seed=recipe.seed)
+    calibration = calibrate(held_out, target, codes, outer, domain.held, recipe.levels)
+
+    def in_unit(scaled: FloatArray) -> FloatArray:
+        return np.asarray(np.clip(transforms.backward(scaled, prop.transform), *prop.hard))
+
+    against = against_other_splits(
+        data, observed, held_out, recipe, in_unit, report=report, keep=keep, fitted=fitted
+    )
     report("train", 1, 1)
 
-    held_out_unit = np.clip(transforms.backward(held_out, prop.transform), *prop.hard)
+    held_out_unit = in_unit(held_out)
     training: dict[str, Any] = {
         "n": int(rows.size),
         "n_left_out": int(len(batch) - rows.size),
@@ -116,6 +127,7 @@ def _train(
         "validation": "nested" if nested_choices else "cross-fitted",
         "nested_choices": nested_choices,
         "cross_validation": regression_metrics(observed, held_out_unit),
+        **against,
         **_kept_for_drift(held_out_unit, observed, codes, domain.held["distance"], recipe.seed),
         "recipe_fingerprint": recipe.fingerprint(),
         "ids_sha256": _ids_hash(batch, rows),
@@ -130,100 +142,14 @@ def _train(
         axis=batch.axis,
         quantity=batch.quantity,
         predictor=fitted.predictor,
-        half_widths=half_widths(np.abs(held_out - target), codes, recipe.levels),
+        half_widths=calibration.half_widths,
         domain=domain,
         importance=fitted.importance,
         training=training,
         recipe=recipe.to_dict(),
         sensors=recipe.sensors,
+        difficulty=calibration.difficulty,
     )
-
-
-def _nested(
-    data: TrainingData, outer: IntArray, recipe: Recipe, report: Progress
-) -> tuple[FloatArray, list[dict[str, Any]]]:
-    """Predict every outer fold by what the other folds alone chose and fitted."""
-    held_out = np.empty(data.target.size)
-    choices = []
-    n_folds = int(outer.max()) + 1
-    for k in range(n_folds):
-        out = outer == k
-        fitted = learner(recipe.learner).fit(data.take(~out), recipe)
-        left = data.take(out)
-        held_out[out] = fitted.predictor.predict(left.spectra, left.sensors)
-        choices.append({**fitted.chosen, "sha256": fitted.digest()})
-        report("nested cross-validation", k + 1, n_folds)
-    return held_out, choices
-
-
-def _usable_rows(batch: SpectralBatch, prop: Property, recipe: Recipe) -> IntArray:
-    if batch.scale != "fraction":
-        raise BadInput(
-            "spectra are in percent", found=batch.scale, expected="fraction", mend="harmonise them first"
-        )
-    values = batch.property_values(prop.name)
-    finite = np.isfinite(values)
-    rows = np.flatnonzero(finite)
-    if rows.size == 0:
-        raise BadInput(
-            f"no sample has a value of {prop.name}",
-            column=prop.name,
-            found=f"{len(batch)} rows, all missing",
-            mend="add the laboratory's results, or leave the property out",
-        )
-    broken = rows[~np.isfinite(batch.spectra[rows]).all(axis=1)]
-    if broken.size:
-        raise BadInput(
-            "a training spectrum has missing or infinite values",
-            row=int(broken[0]) + 1,
-            found=f"{broken.size} such spectra, first {batch.sample_ids.iloc[int(broken[0])]}",
-            mend="quarantine those rows before training",
-        )
-    kept = values[rows]
-    impossible = (kept < prop.hard[0]) | (kept > prop.hard[1])
-    if impossible.any():
-        first = int(rows[np.flatnonzero(impossible)[0]])
-        raise BadInput(
-            f"{int(impossible.sum())} values of {prop.name} are physically impossible",
-            row=first + 1,
-            column=prop.name,
-            found=f"{values[first]:g}",
-            expected=f"{prop.hard[0]:g} to {prop.hard[1]:g} {prop.unit}",
-            mend="check the unit of the laboratory's column",
-        )
-    if rows.size < max(recipe.folds, 4):
-        raise BadInput(
-            "fewer samples than folds",
-            column=prop.name,
-            found=f"{rows.size} samples with {prop.name}",
-            expected=f"at least {max(recipe.folds, 4)}",
-            mend="add samples, or ask for fewer folds",
-        )
-    if np.ptp(kept) <= 1e-9 * max(1.0, float(np.abs(kept).max())):
-        raise BadInput(f"{prop.name} is constant", column=prop.name, found=f"{kept[0]:g} in {rows.size} rows")
-    return rows.astype(np.int64)
-
-
-def _check_groups(codes: IntArray) -> None:
-    n_groups = int(codes.max()) + 1
-    if n_groups < 3:
-        raise BadInput(
-            "too few groups for a nested validation that splits none of them",
-            found=f"{n_groups} group{'s' if n_groups > 1 else ''} in {codes.size} samples",
-            expected="at least three",
-            mend="add samples of other profiles or sites, or group by a finer column",
-        )
-
-
-def _check_treated(spectra: FloatArray, recipe: Recipe) -> None:
-    for pretreatment in recipe.pretreatments:
-        bad = np.flatnonzero(~np.isfinite(pretreatment.apply(spectra)).all(axis=1))
-        if bad.size:
-            raise BadInput(
-                f"{bad.size} training spectra are flat: they have no {pretreatment.name}",
-                row=int(bad[0]) + 1,
-                mend="quarantine those rows before training",
-            )
 
 
 def _kept_for_drift(

@@ -94,8 +94,11 @@ def test_same_seed_same_model(parts: tuple[SpectralBatch, SpectralBatch]) -> Non
 def test_progress_reaches_its_end(field: SpectralBatch) -> None:
     seen: list[tuple[str, int, int]] = []
     train(field.take(range(30)), CLAY, SMALL, progress=lambda *a: seen.append(a))
-    assert seen[-1][1] == seen[-1][2]
-    assert len(seen) == 6
+    assert seen[-1] == ("train", 1, 1)
+    by_part = {what: [done for w, done, _ in seen if w == what] for what, _, _ in seen}
+    assert by_part.pop("train") == [1]
+    assert list(by_part) == ["nested cross-validation", "nested cross-validation, repeated"]
+    assert all(done == [1, 2, 3, 4, 5] for done in by_part.values())
 
 
 def test_vip_mean_square_is_one(clay_model: SoilModel) -> None:
