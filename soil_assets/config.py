@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from soil_assets.errors import BadInput
+from soil_assets.property_settings import PropertyName, PropertySettings
 from soil_assets.serving.settings import Service
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -43,19 +44,6 @@ class AxisSettings(_Section):
         return self
 
 
-class PropertySettings(_Section):
-    """A property that the catalogue does not know yet."""
-
-    label: str
-    unit: str
-    method: str = ""
-    ossl: tuple[str, ...] = ()
-    hard: tuple[float, float] = (0.0, float("inf"))
-    warning: tuple[float, float] = (0.0, float("inf"))
-    transform: Literal["none", "log1p"] = "none"
-    aliases: tuple[str, ...] = ()
-
-
 def _two_steps(pair: tuple[float, float]) -> tuple[float, float]:
     if not 0 < pair[0] <= pair[1]:
         raise ValueError("two positive numbers, the second not below the first: told from, quarantined from")
@@ -81,6 +69,9 @@ class QualityPolicy(_Section):
     """
 
     max_quarantined_share: Share = 0.5
+    # An impossible value of a property that is not among ``properties`` says little about the scan: by default it is
+    # set aside (missing, and told) and the scan goes on; "quarantine" holds the scan whichever property it is.
+    unused_impossible: Literal["set_aside", "quarantine"] = "set_aside"
     min_accepted: Annotated[int, Field(ge=1)] = 1
     # Usual intensities (outside: told) and possible ones (outside: quarantined). Dark soils lie near 0, a rough
     # reference panel or strong specular reflection lifts reflectance above 1; absorbance of soil lies in 0..3.
@@ -205,7 +196,7 @@ class Settings(_Section):
     reference: str = "nrw115-reference"
     benchmark: str = "nrw115-benchmark"
     axis: AxisSettings = AxisSettings()
-    catalogue: dict[str, PropertySettings] = Field(default_factory=dict)
+    catalogue: dict[PropertyName, PropertySettings] = Field(default_factory=dict)
     policy: Policy = Policy()
     landing: Landing = Landing()
     alerts: Alerts = Alerts()

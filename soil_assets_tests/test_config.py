@@ -9,6 +9,8 @@ import pytest
 from soil_assets.config import Settings, deployment_from_environment, load_settings
 from soil_assets.errors import BadInput
 
+OWN = "catalogue: {iron: {label: Iron, unit: 'g/kg', %s}}"
+
 
 def load(tmp_path: Path, text: str, **env: str) -> Settings:
     file = tmp_path / "soil.yaml"
@@ -36,6 +38,16 @@ def test_the_shipped_file_is_valid_and_says_the_defaults() -> None:
         ("axis: {unit: um}", "axis.unit", "'cm-1' or 'nm'"),
         ("color: red", "color", "properties"),
         ("catalogue: {iron: {unit: '%'}}", "catalogue.iron.label", "required"),
+        (OWN % "typical: [5, 1]", "catalogue.iron.typical", "the lower first"),
+        (OWN % "hard: [5, 1]", "catalogue.iron.hard", "a low and a high end"),
+        (OWN % "warning: [5]", "catalogue.iron.warning.1", "required"),
+        (OWN % "element: U", "catalogue.iron.element", "Fe"),
+        (OWN % "equivalent: 20", "catalogue.iron", "cmolc/kg"),
+        (OWN % "equivalent: -1", "catalogue.iron.equivalent", "greater than 0"),
+        (OWN % "zero: missing", "catalogue.iron.zero", "'possible' or 'suspicious'"),
+        (OWN % "typcal: [1, 5]", "catalogue.iron.typcal", "typical"),
+        ("catalogue: {'Fe 2+': {label: Iron, unit: '%'}}", "catalogue.Fe 2+.[key]", "letters, digits"),
+        ("policy: {quality: {unused_impossible: ignore}}", "policy.quality.unused_impossible", "'set_aside'"),
     ],
 )
 def test_an_error_names_file_key_and_mend(tmp_path: Path, text: str, key: str, expected: str) -> None:
@@ -81,3 +93,37 @@ def test_the_deployment_is_told_from_the_environment(env: dict[str, str], expect
 def test_an_unknown_deployment_is_refused() -> None:
     with pytest.raises(BadInput, match="SOIL_DEPLOYMENT"):
         deployment_from_environment({"SOIL_DEPLOYMENT": "prod"})
+
+
+def test_a_property_of_ones_own_says_all_that_a_built_in_one_can(tmp_path: Path) -> None:
+    from dataclasses import fields
+
+    from soil_assets.defs.resources import Soil
+    from soil_assets.property_settings import PropertySettings
+    from soil_assets.spectra.properties import Property
+
+    assert {f.name for f in fields(Property)} - {"name"} == set(PropertySettings.model_fields)
+    text = """catalogue:
+  k_citrate:
+    {label: Potassium, unit: cmol/kg, element: K, equivalent: 39.0983, typical: [0.1, 3], zero: suspicious,
+     hard: [0, null], aliases: [kcit]}
+"""
+    catalogue = Soil.of(load(tmp_path, text)).catalogue
+    assert catalogue["k_citrate"].unit == "cmolc/kg"
+    assert catalogue.factor("k_citrate", "mg/kg") == pytest.approx(1 / 390.983)
+    assert catalogue.resolve("kcit (mg/kg)") == ("k_citrate", "mg/kg")
+    oxide = catalogue.oxide("K2O_citrate")
+    assert oxide is not None
+    assert oxide[0] == "K2O"
+    assert catalogue["k_citrate"].typical == (0.1, 3)
+    assert catalogue["k_citrate"].zero == "suspicious"
+    assert catalogue["k_citrate"].hard == catalogue["k_citrate"].warning == (0, float("inf"))
+
+
+def test_an_alias_of_another_property_is_refused(tmp_path: Path) -> None:
+    from soil_assets.defs.resources import Soil
+
+    with pytest.raises(BadInput, match="means another property") as caught:
+        _ = Soil.of(load(tmp_path, OWN % "aliases: [Ton, TOC]")).catalogue
+    assert (caught.value.column, caught.value.found) == ("catalogue.iron.aliases", "TOC")
+    assert "soc" in str(caught.value.mend)

@@ -96,6 +96,7 @@ def validate(
         policy=settings.policy.quality,
         evaluate=evaluate,
         reference_figures=reference_figures_of(settings),
+        used=settings.properties,
     )
     if out is not None:
         result.quarantine.to_csv(out, index=False)

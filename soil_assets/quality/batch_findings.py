@@ -52,7 +52,23 @@ def batch_findings(
     ]
     spectra = [*_axis_unit(batch.axis, axis), *_gap(batch.axis, axis)]
     reused = [] if earlier is None else _reused_ids(batch.samples, earlier, catalogue)
-    return [*_spellings(batch.samples), *spectra, *refused, *found, *reused]
+    return [*_spellings(batch.samples), *_stated(batch), *spectra, *refused, *found, *reused]
+
+
+def _stated(batch: SpectralBatch) -> list[BatchFinding]:
+    """Doubt what is stated of quantity, scale or axis and does not look like it, as the readers saw it."""
+    doubts = [text for text in batch.origin.get("suspected", "").split("; ") if text]
+    return [
+        BatchFinding(
+            "units",
+            "stated_suspected",
+            "spectrum",
+            doubt,
+            "spectra that look like what is stated of them",
+            "correct quantity, scale or axis_unit in batch.yaml or in the export; leave it if it is right",
+        )
+        for doubt in doubts
+    ]
 
 
 def _reused_ids(samples: pd.DataFrame, earlier: pd.DataFrame, catalogue: Catalogue) -> list[BatchFinding]:

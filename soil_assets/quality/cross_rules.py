@@ -7,7 +7,7 @@ unit (``quality.unit_suspicion``).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import numpy as np
 import numpy.typing as npt
@@ -55,6 +55,28 @@ def blank_zero_texture(samples: pd.DataFrame) -> tuple[pd.DataFrame, npt.NDArray
             out.loc[zero, present] = np.nan
             changed |= zero
     return out, changed
+
+
+def set_impossible_aside(
+    samples: pd.DataFrame, catalogue: Catalogue, names: Collection[str]
+) -> tuple[pd.DataFrame, str]:
+    """Make values outside the hard limits of the properties ``names`` missing.
+
+    Returns
+    -------
+    (DataFrame, str)
+        The table, and how many values of what were set aside, in words; empty when there were none.
+    """
+    out, told = samples, []
+    for name in (str(c) for c in samples.columns if str(c) in names):
+        values, (low, high) = _numbers(samples, name), catalogue[name].hard
+        off = (values < low) | (values > high)
+        if off.any():
+            out = out.copy() if out is samples else out
+            out[name] = np.where(off, np.nan, values)
+            told.append(f"{name}: {int(off.sum())}")
+    words = "impossible values of properties that are not modelled are set aside as missing"
+    return out, f"{words} ({', '.join(told)})" if told else ""
 
 
 def cross_columns(samples: pd.DataFrame, catalogue: Catalogue) -> pd.DataFrame:

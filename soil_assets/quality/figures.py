@@ -6,6 +6,8 @@ Does not belong here: limits on these figures (``quality.rules``), duplicates (`
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -51,12 +53,13 @@ def quality_figures(batch: SpectralBatch, axis: Axis) -> pd.DataFrame:
     spectra = batch.spectra
     positions = batch.axis.to_unit(axis.unit).values
     percent = batch.scale == "percent"
+    joins = _joins_told(batch.origin.get("joins", ""))
     parts = []
     for start in range(0, len(batch), _BLOCK_ROWS):
         block = spectra[start : start + _BLOCK_ROWS]
         block = block / np.float32(100) if percent else block
         part = _block_figures(block, positions)
-        part["join_step"] = join_steps(block, batch.axis, batch.quantity)
+        part["join_step"] = join_steps(block, batch.axis, batch.quantity, joins)
         if batch.quantity == "reflectance":
             part["dark_share"] = (block <= np.float32(REFLECTANCE_FLOOR)).mean(axis=1)
         parts.append(part)
@@ -81,7 +84,15 @@ def _step_within(positions: Floats, axis: Axis) -> float:
     return float(np.median(np.diff(ordered)[inside])) if inside.any() else np.nan
 
 
-def join_steps(block: npt.NDArray[np.float32], axis: Axis, quantity: Quantity) -> Floats:
+def _joins_told(text: str) -> tuple[float, ...]:
+    """Return where detectors meet, nm: as the files tell (``1000, 1830 nm``), else wherever they may."""
+    told = re.fullmatch(r"([\d., ]+) nm", text)
+    return tuple(float(join) for join in told[1].split(", ")) if told else _JOINS_NM
+
+
+def join_steps(
+    block: npt.NDArray[np.float32], axis: Axis, quantity: Quantity, at: tuple[float, ...] = _JOINS_NM
+) -> Floats:
     """Return the largest step where detectors meet, as a share of the signal; NaN where there are no joins.
 
     The step between two neighbouring bands is taken against the median step of the 13 around it. Only axes in
@@ -91,7 +102,7 @@ def join_steps(block: npt.NDArray[np.float32], axis: Axis, quantity: Quantity) -
     if axis.unit != "nm" or axis.step > 2.0 or axis.low > 900 or axis.high < 2000:
         return steps
     positions = axis.values
-    joins = [np.flatnonzero(np.abs(positions - join) <= _JOIN_SEARCH_NM) for join in _JOINS_NM]
+    joins = [np.flatnonzero(np.abs(positions - join) <= _JOIN_SEARCH_NM) for join in at]
     places = np.unique(np.concatenate(joins))
     places = places[(places >= 8) & (places < len(axis) - 8)]
     if not places.size:

@@ -94,7 +94,7 @@ def findings_table(
         masking = set().union(*(failed.get((mask, _subject(rule)), set()) for mask in rule.masked_by))
         told = np.array([row not in masking for row in rows[mine]], dtype=bool)
         part = _in_words(rule, rows[mine][told], values[mine][told], tables[rule.table], samples)
-        if rule.rule == "impossible_value" and rule.column in doubted:
+        if rule.rule in ("impossible_value", "value_set_aside") and rule.column in doubted:
             part["mend"] = doubted[rule.column]  # the unit is at fault, not each value
         parts.append(part)
     filled = [p for p in parts if len(p)]

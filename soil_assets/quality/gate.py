@@ -7,7 +7,7 @@ evaluator is an argument (Great Expectations in the pipeline).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,7 +17,7 @@ import pandas as pd
 
 from soil_assets.config import QualityPolicy
 from soil_assets.quality.batch_findings import batch_findings
-from soil_assets.quality.cross_rules import blank_zero_texture, cross_columns
+from soil_assets.quality.cross_rules import blank_zero_texture, cross_columns, set_impossible_aside
 from soil_assets.quality.duplicates import copies_within, landed_before
 from soil_assets.quality.expectations import Check, Evaluate, Expectation, Severity
 from soil_assets.quality.figures import quality_figures
@@ -134,6 +134,7 @@ def assess(
     known: KnownSpectra | SpectralBatch | None = None,
     reference_figures: ReferenceFigures | None = None,
     releases: Sequence[Release] = (),
+    used: Collection[str] | None = None,
 ) -> QualityResult:
     """Judge a batch scan by scan, and as a whole by the policy.
 
@@ -157,6 +158,9 @@ def assess(
         What is normal for the instrument; without it scans are compared with their own batch.
     releases : sequence of Release, optional
         Scans that a person let go on, with the rules that they may break.
+    used : collection of str, optional
+        Properties that the project models (default: all). By the policy, an impossible value of another one is
+        set aside: missing in what is accepted, told as a warning, kept in what is quarantined.
 
     Returns
     -------
@@ -168,9 +172,13 @@ def assess(
     samples, zero_texture = blank_zero_texture(samples)
     batch = batch.with_samples(samples)
     notes += said
+    every = set(catalogue.properties)
+    spare = every - set(every if used is None or policy.unused_impossible == "quarantine" else used)
+    blanked, aside = set_impossible_aside(samples, catalogue, spare)
+    notes += [aside] if aside else []
     figures = quality_figures(batch, axis)
     ready = np.flatnonzero(placeable(figures, axis))
-    harmonised = place_on(batch, ready, axis, quantity)
+    harmonised = place_on(batch.with_samples(blanked), ready, axis, quantity)
     # Comparisons between scans are made without those whose numbers are garbage: one of them would spoil a mean.
     sane = np.abs(harmonised.spectra).max(axis=1, initial=0.0) <= _GARBAGE
     compared, rows = (harmonised, ready) if sane.all() else (harmonised.take(sane), ready[sane])
@@ -187,8 +195,8 @@ def assess(
         copies["landed_before"] = pd.array(earlier, dtype=object)
         notes.append(f"duplicates: compared with {len(index)} scans of earlier batches")
     figures = pd.concat([figures, features, replicates, copies], axis=1)
-    tables = {"samples": _judged_samples(samples, zero_texture, catalogue), "figures": figures}
-    rules = all_rules(axis, batch.quantity, catalogue, policy)
+    tables = {"samples": _judged_samples(samples, blanked, zero_texture, catalogue), "figures": figures}
+    rules = all_rules(axis, batch.quantity, catalogue, policy, spare)
     failures = evaluate(tables, rules)
     about_batch = batch_findings(batch, axis, catalogue, None if index is None else index.samples)
     findings = findings_table(failures, rules, tables, batch.samples, unreadable, about_batch)
@@ -229,16 +237,16 @@ def _unpack(landed: LandedBatch | SpectralBatch) -> tuple[SpectralBatch | None, 
 
 
 def _judged_samples(
-    samples: pd.DataFrame, zero_texture: npt.NDArray[np.bool_], catalogue: Catalogue
+    samples: pd.DataFrame, blanked: pd.DataFrame, zero_texture: npt.NDArray[np.bool_], catalogue: Catalogue
 ) -> pd.DataFrame:
+    """Return what rules look at: values as they landed; what several values tell, without those set aside."""
     ids = samples["sample_id"]
     blank = ids.isna() | (ids.astype(str).str.strip() == "")
     judged = samples.assign(sample_id=ids.astype(str).astype(object).mask(blank, None))
     said = "clay, silt and sand are all 0; taken as missing"
     judged["zero_texture"] = pd.array([said if zero else None for zero in zero_texture], dtype=object)
-    return pd.concat(
-        [judged, cross_columns(judged, catalogue), contradicting_results(judged, catalogue)], axis=1
-    )
+    told = blanked.assign(sample_id=judged["sample_id"])
+    return pd.concat([judged, cross_columns(told, catalogue), contradicting_results(told, catalogue)], axis=1)
 
 
 def _critical_rows(findings: pd.DataFrame, count: int) -> npt.NDArray[np.bool_]:

@@ -5,6 +5,8 @@ Belongs here: listing rules. Does not belong here: the rules themselves.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import pandas as pd
 
 from soil_assets.config import QualityPolicy
@@ -18,12 +20,19 @@ from soil_assets.spectra.catalogue import Catalogue
 
 
 def all_rules(
-    axis: Axis, quantity: Quantity, catalogue: Catalogue, policy: QualityPolicy
+    axis: Axis,
+    quantity: Quantity,
+    catalogue: Catalogue,
+    policy: QualityPolicy,
+    set_aside: Collection[str] = (),
 ) -> list[Expectation]:
-    """Return every expectation of the gate, for scans of ``quantity`` as landed and a model on ``axis``."""
+    """Return every expectation of the gate, for scans of ``quantity`` as landed and a model on ``axis``.
+
+    Impossible values of the properties in ``set_aside`` do not quarantine a scan.
+    """
     return [
         *sample_rules(),
-        *property_rules(catalogue),
+        *property_rules(catalogue, set_aside),
         *cross_rules(policy),
         *spectrum_rules(axis, quantity, policy),
         *duplicate_rules(),

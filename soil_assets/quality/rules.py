@@ -9,6 +9,7 @@ policy).
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 from soil_assets.config import QualityPolicy
 from soil_assets.quality.expectations import Expectation
@@ -51,19 +52,24 @@ def sample_rules() -> list[Expectation]:
     ]  # fmt: skip
 
 
-def property_rules(catalogue: Catalogue) -> list[Expectation]:
-    """Return hard and warning limits of every property; those that a batch does not carry are not applied."""
+def property_rules(catalogue: Catalogue, set_aside: Collection[str] = ()) -> list[Expectation]:
+    """Return hard and warning limits of every property; those that a batch does not carry are not applied.
+
+    An impossible value of a property in ``set_aside`` is told and taken as missing; of any other, it quarantines.
+    """
     rules = []
     for prop in catalogue.properties.values():
         hard, usual = prop.hard, prop.warning
+        aside = prop.name in set_aside
+        rule = "value_set_aside" if aside else "impossible_value"
         if not _open(hard):
+            mend = "until then it is missing, and the scan goes on" if aside else "or leave it empty"
             rules.append(
-                _limits(prop, "impossible_value", hard, f"mend the value of {prop.name} or leave it empty")
+                _limits(prop, rule, hard, f"mend the value of {prop.name}{'; ' if aside else ' '}{mend}")
             )
         if not _open(usual) and usual != hard:
-            rules.append(
-                _limits(prop, "unusual_value", usual, "check the value and its unit with the laboratory")
-            )
+            mend = "check the value and its unit with the laboratory"
+            rules.append(_limits(prop, "unusual_value", usual, mend, () if _open(hard) else (rule,)))
     return rules
 
 
@@ -128,7 +134,9 @@ def replicate_rules(policy: QualityPolicy) -> list[Expectation]:
     ]  # fmt: skip
 
 
-def _limits(prop: Property, rule: str, limits: tuple[float, float], mend: str) -> Expectation:
+def _limits(
+    prop: Property, rule: str, limits: tuple[float, float], mend: str, masked_by: tuple[str, ...] = ()
+) -> Expectation:
     low, high = limits
     unit = "" if prop.unit == "index" else f" {prop.unit}"
     if math.isinf(high):
@@ -142,7 +150,7 @@ def _limits(prop: Property, rule: str, limits: tuple[float, float], mend: str) -
         "samples", prop.name, "between",
         low=None if math.isinf(low) else low, high=None if math.isinf(high) else high,
         expected=expected, found=f"{prop.name} {{value:.6g}}{unit}", mend=mend,
-        masked_by=() if rule == "impossible_value" else ("impossible_value",),
+        masked_by=masked_by,
     )  # fmt: skip
 
 

@@ -114,8 +114,26 @@ class Catalogue:
 
 
 def built_in_catalogue(extra: Mapping[str, Property] | None = None) -> Catalogue:
-    """Return the built-in catalogue with ``extra`` properties added or replaced."""
-    return Catalogue({**BUILT_IN, **(extra or {})})
+    """Return the built-in catalogue with ``extra`` properties added or replaced.
+
+    Raises
+    ------
+    BadInput
+        When an added property claims a name that means another one.
+    """
+    catalogue = Catalogue({**BUILT_IN, **(extra or {})})
+    for prop in (extra or {}).values():
+        for name in (*prop.aliases, *prop.ossl):
+            owner = catalogue.canonical(name)
+            if owner != prop.name:
+                raise BadInput(
+                    "a name that means another property",
+                    column=f"catalogue.{prop.name}.{'aliases' if name in prop.aliases else 'ossl'}",
+                    found=name,
+                    expected=f"a name that {owner} does not have",
+                    mend=f"leave it out, or state {owner} under catalogue without it",
+                )
+    return catalogue
 
 
 def _key(name: str) -> str:
@@ -128,7 +146,7 @@ def _key(name: str) -> str:
 
 def _oxide_names(prop: Property) -> Iterator[tuple[str, str]]:
     for oxide, (symbol, _) in OXIDES.items():
-        if prop.element == symbol:
+        if prop.element == symbol and prop.name.startswith(symbol):
             suffix = prop.name.removeprefix(symbol)
             yield oxide + suffix, oxide
             if suffix == "_tot":

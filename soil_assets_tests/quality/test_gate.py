@@ -277,3 +277,53 @@ def test_every_key_of_the_policy_changes_what_the_gate_says(changed):
 def test_limits_that_make_no_sense_are_refused(wrong):
     with pytest.raises(ValueError, match="validation error"):
         QualityPolicy(**wrong)
+
+
+class TestImpossibleValuesOfUnusedProperties:
+    """Silt of 256 %, as the OSSL's own tables hold it: in a project that models clay and one that models silt."""
+
+    @staticmethod
+    def batch() -> SpectralBatch:
+        whole = real("NRW.115").take(np.arange(100, 112))
+        samples = whole.samples.assign(silt_usda=30.0, sand_usda=70.0 - whole.samples["clay"])
+        samples.loc[2, "silt_usda"] = 256.0
+        samples.loc[5, ["clay", "sand_usda"]] = 140.0, np.nan
+        return replace(whole, samples=samples)
+
+    def test_by_default_only_a_used_property_quarantines(self):
+        result = judge(self.batch(), used=("clay", "ph"))
+        assert dict(zip(result.quarantine["row"], result.quarantine["rules"], strict=True)) == {
+            6: "impossible_value"
+        }
+        told = result.findings[result.findings["rule"] == "value_set_aside"]
+        assert (list(told["row"]), list(told["column"]), list(told["severity"])) == (
+            [3],
+            ["silt_usda"],
+            ["warning"],
+        )
+        assert told["found"].iloc[0] == "silt_usda 256 %"
+        row = list(result.accepted.sample_ids).index("NRW.115-103")
+        assert np.isnan(result.accepted.property_values("silt_usda")[row])
+        assert np.isfinite(result.accepted.property_values("clay")[row])
+        assert any("silt_usda: 1" in note for note in result.notes)
+
+    def test_a_modelled_property_and_the_policy_quarantine(self):
+        for options in (
+            {"used": ("silt_usda",)}, {}, {"used": ("ph",), "policy": QualityPolicy(unused_impossible="quarantine")}
+        ):  # fmt: skip
+            held = judge(self.batch(), **options).quarantine
+            assert "impossible_value" in str(held.set_index("row").loc[3, "rules"])
+
+    def test_what_is_quarantined_keeps_the_value_as_it_landed(self):
+        samples = self.batch().samples
+        samples.loc[2, "clay"] = 140.0
+        result = judge(replace(self.batch(), samples=samples), used=("clay",))
+        held = result.quarantined_batch
+        assert held is not None
+        assert held.property_values("silt_usda")[list(held.sample_ids).index("NRW.115-103")] == 256.0
+
+    def test_a_set_aside_value_is_in_no_sum(self):
+        # Clay, 256 % silt and 30 % sand would be far from 100 %, and that would quarantine the scan.
+        result = judge(self.batch(), used=("clay",))
+        sums = result.findings[result.findings["rule"].str.startswith("texture_sum")]
+        assert 3 not in set(sums["row"])

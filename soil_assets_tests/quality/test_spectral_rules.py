@@ -217,6 +217,29 @@ def test_a_step_between_detectors_is_measured(quantity, join):
     assert np.isnan(join_steps(spectra[:, ::4], Axis(whole.axis.values[::4], "nm"), "reflectance")).all()
 
 
+def test_steps_are_looked_for_where_the_file_says_that_detectors_meet():
+    whole = real("CV.98").take(np.arange(20))
+    spectra = whole.spectra.copy()
+    spectra[3, whole.axis.values > 1800] *= 0.9
+    told = replace(whole, spectra=spectra, origin={**whole.origin, "joins": "1000, 1830 nm"})
+    for origin, rows in ((told.origin, []), ({**told.origin, "joins": "1000, 1800 nm"}, [4]),
+                         ({**told.origin, "joins": "2 different"}, [4])):  # fmt: skip
+        result = judge(replace(told, origin=origin), axis=Axis.regular(352, 2498, 2, "nm"))
+        assert list(result.findings.loc[result.findings["rule"] == "join_step_seen", "row"]) == rows
+
+
+def test_what_is_stated_and_does_not_look_like_it_is_a_warning():
+    doubts = "stated as fraction, but a typical scan reaches 42: percent?; stated in nm, but: cm-1?"
+    scans = batch()
+    result = judge(replace(scans, origin={**scans.origin, "suspected": doubts}))
+    told = result.findings[result.findings["rule"] == "stated_suspected"]
+    assert list(told["found"]) == doubts.split("; ")
+    assert set(told["severity"]) == {"warning"}
+    assert "batch.yaml" in told["mend"].iloc[0]
+    assert not result.checks["units"].passed
+    assert "stated_suspected" not in set(judge(scans).findings["rule"])
+
+
 def test_reference_figures_survive_storage():
     import json
 
