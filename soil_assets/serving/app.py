@@ -1,0 +1,231 @@
+"""The HTTP face: routes, headers, errors as JSON, one line of log a request.
+
+Belongs here: what HTTP needs. Does not belong here: how a request is answered (``serving.service``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import time
+from collections.abc import AsyncIterator
+from importlib.metadata import version
+from importlib.resources import files
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from soil_assets.errors import BadInput
+from soil_assets.serving.answers import ErrorResponse, ModelsResponse, PredictResponse, model_facts
+from soil_assets.serving.describe import REFUSALS, openapi
+from soil_assets.serving.refusals import Refused, facts_of, status_of
+from soil_assets.serving.service import PredictionService
+
+_JSON = "application/json"
+_PAGE = {"app.js": "text/javascript", "style.css": "text/css", "icon.svg": "image/svg+xml"}
+#: The page loads nothing from anywhere else and cannot be framed.
+_PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+)
+_EVERYWHERE = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+)
+
+
+def create_app(service: PredictionService) -> FastAPI:
+    """Return the application around a service; the service is closed when the application ends."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        service.live.watch(service.settings.poll_seconds)
+        yield
+        await service.close()
+
+    app = FastAPI(
+        title="soil_assets prediction service",
+        version=version("soil_assets"),
+        description="Soil properties from spectra: value, interval, and an honest 'outside what this model knows'. "
+        "Send spectra as JSON with their own axis, or an instrument's file (OPUS, ASD, SPC, SPA, JCAMP-DX, CSV, Excel, "
+        "Parquet, a zip of them) as it is.",
+        lifespan=lifespan,
+        docs_url=None,  # FastAPI's documentation pages load scripts from another host
+        redoc_url=None,
+    )
+    app.openapi = lambda: openapi(app)  # type: ignore[method-assign]
+    _add_errors(app)
+    _add_probes(app, service)
+    _add_page(app)
+
+    refusals: dict[int | str, dict[str, Any]] = {
+        status: {"model": ErrorResponse, "description": said} for status, said in REFUSALS.items()
+    }
+
+    def authorise(request: Request) -> None:
+        scheme, _, offered = request.headers.get("authorization", "").partition(" ")
+        key = offered.strip() if scheme.lower() == "bearer" else request.headers.get("x-api-key")
+        if name := service.keys.name_of(key):
+            _facts(request)["key"] = name
+
+    @app.post("/v1/predict", response_model=PredictResponse, responses=refusals, tags=["predictions"])
+    async def predict(request: Request) -> Response:
+        """Predict soil properties of spectra: a JSON request, or a file of spectra as the body."""
+        authorise(request)
+        content = await service.predict(request, _request_id(request), _facts(request))
+        return Response(content, media_type=_JSON)
+
+    @app.get(
+        "/v1/models", response_model=ModelsResponse, responses={401: refusals[401]}, tags=["predictions"]
+    )
+    async def models(request: Request) -> Response:
+        """List the models that answer now: property, unit, version, axis, levels."""
+        authorise(request)
+        said = {"models": [model_facts(m) for m in service.live.current.models.values()]}
+        return _json(said)
+
+    app.add_middleware(Observed, service=service)
+    return app
+
+
+def _add_probes(app: FastAPI, service: PredictionService) -> None:
+    @app.get("/healthz", tags=["operation"])
+    async def healthz() -> dict[str, str]:
+        """Say that the process is alive."""
+        return {"status": "alive"}
+
+    @app.get("/readyz", tags=["operation"], responses={503: {"description": "No model answers."}})
+    async def readyz() -> Response:
+        """Say whether models answer; a registry that is away, or a version that was refused, is told beside."""
+        live = service.live
+        ready = bool(live.current.models)
+        away = live.health.unreachable_since
+        return _json(
+            {
+                "status": "ready" if ready else "not ready",
+                "models": {m.name: m.version for m in live.current.models.values()},
+                "registry": {"reachable": away is None, "since": away, "reason": live.health.reason},
+                "refused": dict(live.health.refused),
+            },
+            200 if ready else 503,
+        )
+
+    @app.get("/metrics", tags=["operation"], response_class=Response)
+    async def metrics() -> Response:
+        """Figures in Prometheus's text form."""
+        return Response(service.figures.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _add_page(app: FastAPI) -> None:
+    folder = files("soil_assets.serving") / "web"
+    index = (folder / "index.html").read_bytes()
+    parts = {name: (folder / name).read_bytes() for name in _PAGE}
+
+    @app.get("/", include_in_schema=False)
+    async def page() -> Response:
+        return Response(index, media_type="text/html", headers={"content-security-policy": _PAGE_POLICY})
+
+    @app.get("/page/{name}", include_in_schema=False)
+    async def part(name: str) -> Response:
+        if name not in parts:
+            raise HTTPException(404)
+        return Response(parts[name], media_type=_PAGE[name])
+
+
+def _add_errors(app: FastAPI) -> None:
+    def refused(request: Request, error: Exception) -> Response:
+        assert isinstance(error, BadInput)  # noqa: S101  # registered for it
+        headers = error.headers if isinstance(error, Refused) else {}
+        return _error(request, status_of(error), facts_of(error), headers)
+
+    def by_status(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)  # noqa: S101  # registered for it
+        what = {404: "there is nothing at this address", 405: "this address does not take that method"}
+        said: dict[str, Any] = {"what": what.get(error.status_code, str(error.detail))}
+        return _error(request, error.status_code, said, dict(error.headers or {}))
+
+    def left(request: Request, _: Exception) -> Response:
+        return _error(request, 400, {"what": "the client left before its request was whole"}, {})
+
+    app.add_exception_handler(BadInput, refused)
+    app.add_exception_handler(HTTPException, by_status)
+    app.add_exception_handler(ClientDisconnect, left)
+
+
+def _error(request: Request, status: int, said: dict[str, Any], headers: dict[str, str]) -> Response:
+    _facts(request)["error"] = said["what"]
+    if "read" not in _facts(request) and _has_body(request):
+        headers = {**headers, "connection": "close"}  # what is left of the body is not read
+    return _json({"error": said, "request_id": _request_id(request)}, status, headers)
+
+
+def _has_body(request: Request) -> bool:
+    return request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
+
+
+def _json(said: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    content = orjson.dumps(said, option=orjson.OPT_SERIALIZE_NUMPY)
+    return Response(content, status, headers, media_type=_JSON)
+
+
+def _facts(request: Request) -> dict[str, Any]:
+    facts: dict[str, Any] = request.scope["soil.facts"]
+    return facts
+
+
+def _request_id(request: Request) -> str:
+    return str(request.scope["soil.request_id"])
+
+
+class Observed:
+    """Around everything: an id, headers, a line of log, figures, and a plain answer to the unforeseen."""
+
+    def __init__(self, app: ASGIApp, service: PredictionService) -> None:
+        self.app = app
+        self.service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request_id = scope["soil.request_id"] = secrets.token_hex(8)
+        facts: dict[str, Any] = {}
+        scope["soil.facts"] = facts
+        started, status = time.perf_counter(), 500
+
+        async def watched(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [
+                    *message["headers"], *_EVERYWHERE, (b"x-request-id", request_id.encode())
+                ]  # fmt: skip
+            await send(message)
+
+        try:
+            await self.app(scope, receive, watched)
+        except Exception as error:  # noqa: BLE001  # whatever it is, the client gets JSON and the log its kind
+            facts["error"] = f"{type(error).__name__}: {error}"[:300]
+            said = {"error": {"what": "the service failed; its log says why"}, "request_id": request_id}
+            await _json(said, 500)(scope, receive, watched)
+        finally:
+            self._account(scope, facts, request_id, status, time.perf_counter() - started)
+
+    def _account(
+        self, scope: Scope, facts: dict[str, Any], request_id: str, status: int, seconds: float
+    ) -> None:
+        route = getattr(scope.get("route"), "path", "other")
+        self.service.figures.requests.labels(route, str(status)).inc()
+        self.service.figures.seconds.labels(route).observe(seconds)
+        if route.startswith("/v1/") or status >= 400:
+            self.service.tell(
+                "request",
+                {"id": request_id, "method": scope["method"], "route": route, "status": status,
+                 "ms": round(1e3 * seconds, 2), **facts},
+            )  # fmt: skip

@@ -1,0 +1,276 @@
+"""What a request asks: spectra with their axis and quantity, for which properties and levels.
+
+Belongs here: the request's JSON and query form, and their checks. Does not belong here: bytes, sizes and time
+(``serving.body``), files (``serving.reading``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, SkipValidation, ValidationError, model_validator
+
+from soil_assets.errors import BadInput
+from soil_assets.serving.refusals import Refused, too_large
+from soil_assets.spectra.axis import Axis
+
+Quantity = Literal["absorbance", "reflectance"]
+Scale = Literal["fraction", "percent"]
+Level = Annotated[float, Field(gt=0.0, lt=1.0)]
+_LARGEST_ID = 200
+_FEWEST_BANDS, _MOST_BANDS = 2, 100_000
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class AxisIn(_Part):
+    """Where the bands lie: every position, or the first and last of evenly spaced ones."""
+
+    unit: Literal["cm-1", "nm"]
+    values: Annotated[list[float], Field(min_length=_FEWEST_BANDS, max_length=_MOST_BANDS)] | None = None
+    first: Annotated[float, Field(gt=0)] | None = None
+    last: Annotated[float, Field(gt=0)] | None = None
+
+    @model_validator(mode="after")
+    def _one_form(self) -> AxisIn:
+        ends = (self.first is not None) + (self.last is not None)
+        if not (ends == 2 if self.values is None else ends == 0):
+            raise ValueError("either values, or first and last")
+        return self
+
+    def axis(self, bands: int) -> Axis:
+        """Return the axis of spectra with that many bands."""
+        if self.values is not None:
+            return Axis(np.array(self.values), self.unit)
+        return Axis(np.linspace(self.first or 0.0, self.last or 0.0, bands), self.unit)
+
+
+class SpectrumIn(_Part):
+    """One spectrum; a missing intensity is null."""
+
+    id: Annotated[str, Field(min_length=1, max_length=_LARGEST_ID)] | None = None
+    intensities: Annotated[list[float | None], Field(min_length=_FEWEST_BANDS, max_length=_MOST_BANDS)]
+
+
+class Wanted(_Part):
+    """What is wanted of the spectra."""
+
+    properties: Annotated[list[str], Field(min_length=1)] | None = Field(
+        default=None, description="Properties to predict; all that the service has, when left out."
+    )
+    levels: Annotated[list[Level], Field(min_length=1)] | None = Field(
+        default=None,
+        description="Nominal coverages of the intervals; all that the models have, when left out.",
+    )
+    versions: dict[str, int] | None = Field(
+        default=None,
+        description="Versions that the answer must come from, by property; another one is refused with 409.",
+    )
+    preview: bool = Field(
+        default=False,
+        description="Return the spectra as they were read too, thinned for drawing (200 spectra, 400 bands at most).",
+    )
+
+
+class PredictRequest(Wanted):
+    """Spectra on one axis, in one quantity."""
+
+    spectra: SkipValidation[Annotated[list[SpectrumIn], Field(min_length=1)]]
+    axis: AxisIn
+    quantity: Quantity
+    scale: Scale = Field(default="fraction", description="Of reflectance; absorbance is never in percent.")
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """Spectra and what is wanted of them, checked.
+
+    Parameters
+    ----------
+    ids : list of str
+    spectra : ndarray of float32, shape (n_samples, n_bands)
+    axis : Axis
+    quantity, scale : str
+    wanted : Wanted
+    notes : tuple of str
+        What the reader of a file had to choose, in words.
+    rows : list of dict, optional
+        Where each spectrum of a file was found.
+    """
+
+    ids: list[str]
+    spectra: npt.NDArray[np.float32]
+    axis: Axis
+    quantity: Quantity
+    scale: Scale
+    wanted: Wanted
+    notes: tuple[str, ...] = ()
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.spectra)
+
+
+def from_json(body: bytes, most_spectra: int) -> Asked:
+    """Read a JSON request.
+
+    Parameters
+    ----------
+    body : bytes
+    most_spectra : int
+        More are refused before any of them is looked at.
+
+    Raises
+    ------
+    Refused
+        400 for what is no JSON, 413 for too many spectra.
+    BadInput
+        For JSON that is not a request, with the place.
+    """
+    try:
+        raw = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise Refused(
+            400,
+            "the body is not JSON",
+            found=str(error)[:200],
+            mend="send JSON, or a file with its content type",
+        ) from None
+    spectra = raw.get("spectra") if isinstance(raw, dict) else None
+    if isinstance(spectra, list) and len(spectra) > most_spectra:
+        raise too_large("too many spectra in one request", f"{len(spectra)}", f"at most {most_spectra}")
+    request = validated(PredictRequest, raw)
+    if not isinstance(request.spectra, list) or not request.spectra:
+        raise BadInput(
+            "there are no spectra", column="spectra", found=_short(spectra), expected="a list of at least one"
+        )
+    # Booleans hide among numbers: numpy takes true for 1.
+    careful = b"true" in body or b"false" in body
+    ids, matrix = _matrix(request.spectra, careful)
+    if request.quantity == "absorbance" and request.scale == "percent":
+        raise BadInput(
+            "absorbance is not given in percent", column="scale", found="percent", expected="fraction"
+        )
+    axis = request.axis.axis(matrix.shape[1])
+    if len(axis) != matrix.shape[1]:
+        raise BadInput(
+            "axis and spectra do not belong together",
+            column="axis.values",
+            found=f"{len(axis)} positions, {matrix.shape[1]} intensities",
+            expected="as many positions as intensities",
+        )
+    wanted = Wanted.model_construct(**{name: getattr(request, name) for name in Wanted.model_fields})
+    return Asked(ids, matrix, axis, request.quantity, request.scale, wanted)
+
+
+def validated(model: type[Any], raw: Any) -> Any:
+    """Return ``model`` read from ``raw``; the first thing that is wrong is said as bad input.
+
+    Raises
+    ------
+    BadInput
+    """
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(p) for p in first["loc"] if p not in ("function-wrap", "list[float]"))
+        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        raise BadInput(
+            f"not a valid request{more}",
+            column=place or "(whole)",
+            found=_short(first.get("input")),
+            expected=str(first["msg"]).removeprefix("Value error, "),
+        ) from None
+
+
+def _matrix(spectra: list[Any], careful: bool) -> tuple[list[str], npt.NDArray[np.float32]]:
+    """Return ids and one matrix; numbers that float32 cannot hold become missing, as a detector's overflow is."""
+    ids, rows = [], []
+    for i, one in enumerate(spectra):
+        if (
+            not isinstance(one, dict)
+            or not isinstance(one.get("intensities"), list)
+            or len(one) != (2 if "id" in one else 1)
+        ):
+            raise _not_a_spectrum(i, one)
+        name = one.get("id")
+        if name is not None and not (isinstance(name, str) and 0 < len(name) <= _LARGEST_ID):
+            raise BadInput(
+                "not an id",
+                row=i + 1,
+                column="id",
+                found=_short(name),
+                expected=f"1 to {_LARGEST_ID} letters",
+            )
+        ids.append(str(i + 1) if name is None else name)
+        rows.append(one["intensities"])
+    lengths = {len(r) for r in rows}
+    if len(lengths) > 1:
+        i = next(i for i, r in enumerate(rows) if len(r) != len(rows[0]))
+        raise BadInput(
+            "the spectra have different numbers of intensities",
+            row=i + 1,
+            column="intensities",
+            found=str(len(rows[i])),
+            expected=f"{len(rows[0])}, as in row 1",
+        )
+    bands = lengths.pop()
+    if not _FEWEST_BANDS <= bands <= _MOST_BANDS:
+        raise BadInput(
+            "not a spectrum", row=1, column="intensities", found=f"{bands} intensities",
+            expected=f"{_FEWEST_BANDS} to {_MOST_BANDS}",
+        )  # fmt: skip
+    wide = None if careful else _plain_numbers(rows)
+    if wide is None:
+        wide = _checked_numbers(rows)
+    with np.errstate(over="ignore"):
+        matrix = wide.astype(np.float32)
+    matrix[~np.isfinite(matrix)] = np.nan
+    return ids, matrix
+
+
+def _plain_numbers(rows: list[list[Any]]) -> npt.NDArray[np.float64] | None:
+    """Return rows that hold numbers only, fast; None when they hold anything else."""
+    try:
+        array = np.array(rows)
+    except (ValueError, OverflowError):
+        return None
+    return array.astype(np.float64) if array.ndim == 2 and array.dtype.kind in "fiu" else None
+
+
+def _checked_numbers(rows: list[list[Any]]) -> npt.NDArray[np.float64]:
+    """Return rows with null as NaN; anything that is neither is refused with its place."""
+    wide = np.empty((len(rows), len(rows[0])))
+    for i, row in enumerate(rows):
+        for kind in set(map(type, row)) - {float, int, type(None)}:
+            j = next(j for j, v in enumerate(row) if type(v) is kind)
+            raise BadInput(
+                "not an intensity", row=i + 1, column=f"intensities.{j + 1}", found=_short(row[j]),
+                expected="a number, or null where it is missing",
+            )  # fmt: skip
+        wide[i] = row  # None becomes NaN
+    return wide
+
+
+def _not_a_spectrum(i: int, one: Any) -> BadInput:
+    try:
+        validated(SpectrumIn, one)
+    except BadInput as error:
+        return BadInput(
+            "not a spectrum", row=i + 1, column=error.column, found=error.found, expected=error.expected
+        )
+    return BadInput(
+        "not a spectrum", row=i + 1, column="spectra", found=_short(one), expected="id and intensities"
+    )
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 120 else f"{text[:117]}..."

@@ -1,0 +1,222 @@
+"""Uploaded files, read by the same readers as a landed batch, in a process of their own.
+
+Belongs here: that process, and how a file goes there and spectra come back. A file that makes a reader loop, take
+all memory or crash costs that process, never the service; and the service itself loads neither pandas nor any
+format's reader. Does not belong here: formats (``spectra.readers``).
+
+The two processes exchange lines of JSON and files in a folder of the request's own; nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import ConfigDict, Field
+
+from soil_assets.errors import BadInput
+from soil_assets.serving.incoming import Asked, Quantity, Scale, Wanted
+from soil_assets.serving.refusals import Refused
+from soil_assets.serving.settings import Service
+from soil_assets.spectra.axis import Axis
+
+#: A fresh process after this many files: whatever a format's library leaks goes with the old one.
+_FILES_A_PROCESS = 200
+_LONGEST_LINE = 64 << 20
+_MEMORY = 4 << 30
+
+
+class FileQuery(Wanted):
+    """What the query of an uploaded file may say; what the file states itself is never overridden."""
+
+    model_config = ConfigDict(strict=False)
+
+    filename: Annotated[str, Field(max_length=300)] = Field(
+        default="upload", description="The file's name; its extension helps to tell text formats apart."
+    )
+    quantity: Quantity | None = Field(default=None, description="For a file that does not tell.")
+    scale: Scale | None = Field(default=None, description="For a file that does not tell.")
+    axis_unit: Literal["cm-1", "nm"] | None = Field(
+        default=None, description="For a file that does not tell."
+    )
+
+
+class FileReader:
+    """Reads uploaded files, one at a time, in a process that is started when the first one comes."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self._process: asyncio.subprocess.Process | None = None
+        self._left = 0
+        self._turn = asyncio.Lock()
+
+    async def read(self, content: bytes, query: FileQuery) -> Asked:
+        """Return the spectra of a file.
+
+        Raises
+        ------
+        BadInput
+            Whatever the readers say of the file.
+        Refused
+            422 when reading takes longer, or more memory, than a file may.
+        """
+        async with self._turn:
+            with tempfile.TemporaryDirectory(prefix="soil-upload-") as folder:
+                file = Path(folder) / _plain_name(query.filename)
+                await asyncio.to_thread(file.write_bytes, content)
+                told = await self._ask(
+                    {
+                        "file": str(file),
+                        "out": f"{folder}/.spectra.npz",
+                        "most": self.service.max_spectra,
+                        "bytes": self.service.max_unpacked_mb << 20,
+                        "stated": {n: getattr(query, n) for n in ("quantity", "scale", "axis_unit")},
+                    }
+                )
+                if "error" in told:
+                    raise BadInput(**{**told["error"], "file": told["error"].get("file") or file.name})
+                return await asyncio.to_thread(_asked, told, f"{folder}/.spectra.npz", query)
+
+    async def close(self) -> None:
+        """End the process."""
+        process, self._process = self._process, None
+        if process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+    async def _ask(self, task: dict[str, Any]) -> dict[str, Any]:
+        try:
+            async with asyncio.timeout(self.service.file_seconds):
+                process = await self._running()
+                assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018  # both are pipes
+                process.stdin.write(json.dumps(task).encode() + b"\n")
+                await process.stdin.drain()
+                line = await process.stdout.readline()
+        except (TimeoutError, OSError, ValueError):
+            line = b""
+        except BaseException:
+            await self.close()  # a client that left must not get its file read to someone else
+            raise
+        if not line:
+            await self.close()
+            raise Refused(
+                422,
+                "the file cannot be read in the time and memory that a file may take",
+                file=Path(task["file"]).name,
+                expected=f"at most {self.service.file_seconds:g} s",
+                mend="send fewer spectra, or check that the file is whole",
+            )
+        return dict(json.loads(line))
+
+    async def _running(self) -> asyncio.subprocess.Process:
+        if self._process is None or self._process.returncode is not None or self._left <= 0:
+            await self.close()
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "soil_assets.serving.reading",
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+                limit=_LONGEST_LINE,
+            )
+            self._left = _FILES_A_PROCESS
+        self._left -= 1
+        return self._process
+
+
+def _asked(told: dict[str, Any], file: str, query: FileQuery) -> Asked:
+    with np.load(file, allow_pickle=False) as arrays:
+        spectra, positions = arrays["spectra"], arrays["positions"]
+    wanted = Wanted.model_construct(**{name: getattr(query, name) for name in Wanted.model_fields})
+    axis = Axis(positions, told["unit"])
+    return Asked(
+        told["ids"],
+        spectra,
+        axis,
+        told["quantity"],
+        told["scale"],
+        wanted,
+        tuple(told["notes"]),
+        told["rows"],
+    )
+
+
+def _plain_name(name: str) -> str:
+    """Return the last part of a client's file name, of harmless letters; readers look at its extension only."""
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "_", name.replace("\\", "/").rsplit("/", 1)[-1]).lstrip(".")
+    return plain[-100:].lstrip(".") or "upload"
+
+
+# -- the other process -----------------------------------------------------------------------------------
+
+
+def _serve() -> None:
+    """Read tasks from standard input until it ends; answer each with a line."""
+    import os
+    import resource
+    import warnings
+
+    warnings.filterwarnings("ignore")
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
+    answers = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)  # a library that prints must not write into the answers
+    for line in sys.stdin.buffer:
+        answers.write(json.dumps(_read(json.loads(line))).encode() + b"\n")
+
+
+def _read(task: dict[str, Any]) -> dict[str, Any]:
+    from soil_assets.spectra.read import read
+    from soil_assets.spectra.readers.scans import Limits, ReadOptions
+
+    limits = Limits(file_bytes=task["bytes"], total_bytes=task["bytes"], files=task["most"])
+    try:
+        batch = read(task["file"], ReadOptions(limits=limits, **task["stated"]))
+        if not 0 < len(batch) <= task["most"]:
+            raise BadInput("too many spectra", found=str(len(batch)), expected=f"1 to {task['most']}")
+        np.savez(task["out"], spectra=batch.spectra, positions=batch.axis.values)
+    except BadInput as error:
+        return {"error": {k: _told(v, task) for k, v in error.to_dict().items()}}
+    except MemoryError:
+        return {"error": {"what": "the file needs more memory to read than a file may take"}}
+    samples = batch.samples
+    ids = [
+        str(i + 1) if name != name or name is None else str(name)[:200]
+        for i, name in enumerate(samples["sample_id"])
+    ]
+    notes = [note for note in str(batch.origin.get("inferred", "")).split("; ") if note]
+    places = {"source_file": "file", "source_row": "row"}
+    known = {new: samples[old].tolist() for old, new in places.items() if old in samples}
+    rows = [
+        {
+            k: (int(v[i]) if k == "row" else str(v[i]))
+            for k, v in known.items()
+            if v[i] == v[i] and v[i] is not None
+        }
+        for i in range(len(batch))
+    ]
+    return {
+        "ids": ids,
+        "unit": batch.axis.unit,
+        "quantity": batch.quantity,
+        "scale": batch.scale,
+        "notes": notes,
+        "rows": rows,
+    }
+
+
+def _told(value: Any, task: dict[str, Any]) -> Any:
+    """Leave this machine's folders out of what a client is told."""
+    return value.replace(str(Path(task["file"]).parent) + "/", "") if isinstance(value, str) else value
+
+
+if __name__ == "__main__":
+    _serve()
