@@ -28,8 +28,8 @@ MEASURES = ("t2", "q", "distance")
 SINGLE_RATES = (0.01, 0.05)
 DOMAIN_PRETREATMENT = chain(snv(), savgol(11, 2, 1))
 _VARIANCE_KEPT = 0.99
-_MAX_COMPONENTS = 20
-_MAX_LANDMARKS = 2000
+MAX_COMPONENTS = 20
+MAX_LANDMARKS = 2000
 _REASONS = {
     "t2": "unusual combination of the known spectral features (T2 {:.3g} over its limit {:.3g})",
     "q": "spectral features that the training spectra do not have (Q {:.3g} over its limit {:.3g})",
@@ -150,7 +150,7 @@ class ApplicabilityDomain:
 
     def measures_of(self, treated: FloatArray) -> dict[str, FloatArray]:
         """Return the same for spectra that are pre-treated already, shape (n_samples, n_treated_bands)."""
-        return _measure(treated, self.mean, self.loadings, self.variances, self.landmarks)
+        return measure(treated, self.mean, self.loadings, self.variances, self.landmarks)
 
     def inside(self, measures: Mapping[str, FloatArray]) -> npt.NDArray[np.bool_]:
         """Tell which samples lie within every joint limit; a NaN measure is never inside."""
@@ -237,7 +237,7 @@ def fit_domain(
     for k in range(int(fold.max()) + 1):
         out = fold == k
         parts = _fit_components(treated[~out], seed)
-        for name, values in _measure(treated[out], *parts).items():
+        for name, values in measure(treated[out], *parts).items():
             held[name][out] = values
     n = len(treated)
     single = {f"{m}@{r:g}": single_limit(held[m], r) for m in MEASURES for r in SINGLE_RATES}
@@ -248,7 +248,7 @@ def fit_domain(
         loadings,
         variances,
         landmarks,
-        limits=_joint_limits(held, rate),
+        limits=joint_limits(held, rate),
         single_limits=single,
         rate=attainable_rate(n, rate),
         calibration_n=n,
@@ -256,8 +256,8 @@ def fit_domain(
     )
 
 
-def _joint_limits(held: Mapping[str, FloatArray], rate: float) -> dict[str, float]:
-    """Limits of all measures at once, so that being over any of them happens at ``rate``.
+def joint_limits(held: Mapping[str, FloatArray], rate: float) -> dict[str, float]:
+    """Return limits of all measures at once, so that being over any of them happens at ``rate``.
 
     Each measure is put on the scale of its own upper tail (log, from the median to the 90th percentile); the
     order statistic is that of the largest of the three.
@@ -276,6 +276,24 @@ def _joint_limits(held: Mapping[str, FloatArray], rate: float) -> dict[str, floa
     return {m: float(np.exp(middle + limit * spread)) * (1 + 1e-12) for m, (middle, spread) in scales.items()}
 
 
+def components_kept(values: FloatArray, n: int) -> int:
+    """Return how many principal components describe ``n`` samples, from all eigenvalues in descending order.
+
+    Raises
+    ------
+    BadInput
+        When nothing varies.
+    """
+    total = values.sum()
+    if not total > 0:
+        raise BadInput(
+            "the training spectra are all alike", found="no variance", mend="train on different samples"
+        )
+    kept = int(np.searchsorted(np.cumsum(values) / total, _VARIANCE_KEPT) + 1)
+    # At most a third of the samples: beyond that, scores of new samples no longer resemble the fitted ones.
+    return max(1, min(kept, MAX_COMPONENTS, n // 3, int((values > 1e-10 * values[0]).sum())))
+
+
 def _fit_components(treated: FloatArray, seed: int) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
     mean = treated.mean(axis=0)
     centred = treated - mean
@@ -285,29 +303,30 @@ def _fit_components(treated: FloatArray, seed: int) -> tuple[FloatArray, FloatAr
     else:
         values, vectors = np.linalg.eigh(centred.T @ centred)
     values, vectors = np.maximum(values[::-1], 0.0), vectors[:, ::-1]
-    total = values.sum()
-    if not total > 0:
-        raise BadInput(
-            "the training spectra are all alike", found="no variance", mend="train on different samples"
-        )
-    kept = int(np.searchsorted(np.cumsum(values) / total, _VARIANCE_KEPT) + 1)
-    # At most a third of the samples: beyond that, scores of new samples no longer resemble the fitted ones.
-    kept = max(1, min(kept, _MAX_COMPONENTS, n // 3, int((values > 1e-10 * values[0]).sum())))
+    kept = components_kept(values, n)
     if n <= treated.shape[1]:
         loadings = centred.T @ vectors[:, :kept] / np.sqrt(values[:kept])
     else:
         loadings = vectors[:, :kept]
     variances = values[:kept] / max(n - 1, 1)
     whitened = centred @ loadings / np.sqrt(variances)
-    if n > _MAX_LANDMARKS:
-        rows = np.sort(np.random.default_rng(seed).choice(n, _MAX_LANDMARKS, replace=False))
+    if n > MAX_LANDMARKS:
+        rows = np.sort(np.random.default_rng(seed).choice(n, MAX_LANDMARKS, replace=False))
         whitened = whitened[rows]
     return mean, loadings, variances, whitened
 
 
-def _measure(
+def measure(
     treated: FloatArray, mean: FloatArray, loadings: FloatArray, variances: FloatArray, landmarks: FloatArray
 ) -> dict[str, FloatArray]:
+    """Return t2, q and nearest-neighbour distance of treated spectra under given components.
+
+    Parameters
+    ----------
+    treated : ndarray, shape (n_samples, n_bands)
+    mean, loadings, variances, landmarks
+        As of :class:`ApplicabilityDomain`.
+    """
     centred = treated - mean
     scores = centred @ loadings
     whitened = scores / np.sqrt(variances)

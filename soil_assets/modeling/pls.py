@@ -62,7 +62,7 @@ def fit(data: TrainingData, recipe: Recipe) -> Fitted:
         for p, curve in zip(recipe.pretreatments, choice.curves, strict=True)
     }
     chosen = {"learner": "pls", "pretreatment": pretreatment.name, "components": choice.components}
-    return Fitted(predictor, _to_bands(importance, data.spectra.shape[1]), chosen, {"curves": curves})
+    return Fitted(predictor, to_bands(importance, data.spectra.shape[1]), chosen, {"curves": curves})
 
 
 def usable_components(n: int, n_bands: int, fold: IntArray, max_components: int) -> int:
@@ -163,7 +163,7 @@ def vip(weights: npt.ArrayLike, explained: npt.ArrayLike) -> FloatArray:
     return np.asarray(np.sqrt(w.shape[0] * (shares @ s) / s.sum()))
 
 
-def _to_bands(importance: FloatArray, n_bands: int) -> FloatArray:
+def to_bands(importance: FloatArray, n_bands: int) -> FloatArray:
     """Spread the importance of averaged bands over the bands that were averaged; the mean square stays 1."""
     if importance.size == n_bands:
         return importance
