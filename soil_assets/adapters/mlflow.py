@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from soil_assets.modeling.model import SoilModel
 
 MODEL_FOLDER = "soil_model"
+#: Tag of runs and versions: SHA-256 over the model's facts, which hold that of its arrays.
+DIGEST_TAG = "soil.model_sha256"
 #: A model's history is kept as the versions of a registered model of its own (``adapters.journal``).
 JOURNAL_SUFFIX = ".journal"
 ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")

@@ -7,6 +7,7 @@ Does not belong here: the registry (``adapters.mlflow``).
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from soil_assets.adapters.mlflow import MODEL_FOLDER, quiet
+from soil_assets.adapters.mlflow import DIGEST_TAG, MODEL_FOLDER, quiet
 
 if TYPE_CHECKING:
     from soil_assets.modeling.model import SoilModel
@@ -67,7 +68,7 @@ def log_training(
 
 def log_model(mlflow: Any, model: SoilModel) -> str:
     """Log ``model`` to the active run as a pyfunc model from code; return its ``models:/...`` address."""
-    from soil_assets.modeling.artifact import save
+    from soil_assets.modeling.artifact import FACTS_FILE, save
 
     with quiet(), tempfile.TemporaryDirectory() as folder:
         import numpy as np
@@ -76,6 +77,9 @@ def log_model(mlflow: Any, model: SoilModel) -> str:
 
         files = Path(folder) / MODEL_FOLDER
         save(model, files)
+        mlflow.set_tag(
+            DIGEST_TAG, json.loads((files / FACTS_FILE).read_text(encoding="utf-8"))["facts_sha256"]
+        )
         code = Path(folder) / "code" / "soil_assets"
         code.mkdir(parents=True)
         for room in _SERVING_ROOMS:

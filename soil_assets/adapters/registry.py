@@ -15,9 +15,10 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Any
 
 from soil_assets.adapters import journal
-from soil_assets.adapters.mlflow import RegisteredVersion, Registry, paged, quiet, reached
+from soil_assets.adapters.mlflow import DIGEST_TAG, RegisteredVersion, Registry, paged, quiet, reached
 from soil_assets.delivery.lifecycle import (
     ALIASES,
     Action,
@@ -116,7 +117,12 @@ def register(
                 name,
                 source=model_uri,
                 run_id=run_id,
-                tags={**tags, "soil.model_uri": model_uri, EVIDENCE_TAG: evidence.to_json()},
+                tags={
+                    **tags,
+                    **_digest(client, run_id),
+                    "soil.model_uri": model_uri,
+                    EVIDENCE_TAG: evidence.to_json(),
+                },
                 model_id=model_uri.removeprefix("models:/"),
             )
             same = _made_from(registry, name, model_uri)
@@ -267,6 +273,12 @@ def _move(
         )
     settle(registry, name)
     return registry.version(name, version)
+
+
+def _digest(client: Any, run_id: str) -> dict[str, str]:
+    """Return the checksum that the run noted when it wrote the model: who fetches the version compares with it."""
+    noted = client.get_run(run_id).data.tags.get(DIGEST_TAG)
+    return {DIGEST_TAG: noted} if noted else {}
 
 
 def _made_from(registry: Registry, name: str, model_uri: str) -> list[int]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from soil_assets.adapters import journal
-from soil_assets.adapters.mlflow import Registry
+from soil_assets.adapters.mlflow import DIGEST_TAG, Registry
 from soil_assets.adapters.registry import (
     Because,
     Evidence,
@@ -62,6 +62,7 @@ def test_from_registered_to_rolled_back(registry: Registry) -> None:
     assert promoted.report == CLEAN.report
     assert promoted.links == {"pull request": "https://x/1"}
     assert registry.names().count(name) == 1
+    assert len(registry.version(name, 1).tags[DIGEST_TAG]) == 64
     assert not [n for n in registry.names() if n.endswith("journal")]
 
 
@@ -180,7 +181,7 @@ def test_an_alias_moved_past_the_history_is_moved_back(registry: Registry) -> No
 
 _WRITER = """
 import sys
-from soil_assets.adapters.mlflow import Registry
+from soil_assets.adapters.mlflow import DIGEST_TAG, Registry
 from soil_assets.adapters.registry import Because, promote
 uri, name, who = sys.argv[1:4]
 registry = Registry(uri, "soil-local", "unused")
