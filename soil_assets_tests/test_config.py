@@ -127,3 +127,21 @@ def test_an_alias_of_another_property_is_refused(tmp_path: Path) -> None:
         _ = Soil.of(load(tmp_path, OWN % "aliases: [Ton, TOC]")).catalogue
     assert (caught.value.column, caught.value.found) == ("catalogue.iron.aliases", "TOC")
     assert "soc" in str(caught.value.mend)
+
+
+def test_every_quality_key_is_explained_in_the_shipped_file_and_in_a_proposal(tmp_path: Path) -> None:
+    from soil_assets.config import quality_section
+
+    shipped = (Path(__file__).resolve().parent.parent / "soil.yaml").read_text(encoding="utf-8")
+    section = quality_section(Settings().policy.quality)
+    assert section.removeprefix("policy:\n") in shipped
+    assert "None" not in section
+    changed = section.replace("min_accepted: 1 ", "min_accepted: 7 ")
+    assert load(tmp_path, changed).policy.quality.min_accepted == 7
+
+
+def test_the_example_of_a_property_in_the_shipped_file_is_valid(tmp_path: Path) -> None:
+    shipped = (Path(__file__).resolve().parent.parent / "soil.yaml").read_text(encoding="utf-8")
+    lines = shipped[shipped.index("# catalogue:") :].split("\n\n", 1)[0].splitlines()
+    settings = load(tmp_path, "\n".join(line.removeprefix("# ") for line in lines))
+    assert settings.catalogue["k_citrate"].equivalent == pytest.approx(39.0983)

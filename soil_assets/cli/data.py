@@ -220,6 +220,7 @@ def init(
     import yaml
 
     from soil_assets.cli.inputs import catalogue_of, landed_from
+    from soil_assets.config import quality_section
     from soil_assets.spectra.proposal import propose
 
     settings = load_settings()
@@ -233,6 +234,7 @@ def init(
     proposal = propose(batches, catalogue_of(settings))
     wanted = {"properties": list(proposal.properties) or list(settings.properties), "axis": proposal.axis}
     text = "".join(f"# {note}\n" for note in proposal.notes) + yaml.safe_dump(wanted, sort_keys=False)
+    text += quality_section(settings.policy.quality)
     if out is not None:
         if out.exists():
             raise BadInput("this file is there already", file=str(out), mend="name another file with --out")
