@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import zlib
 from collections.abc import Iterator
 
@@ -15,6 +16,8 @@ from starlette.requests import Request
 from soil_assets.serving.refusals import Refused, too_large
 from soil_assets.serving.settings import Service
 
+#: After a request of this size, memory is given back.
+LARGE = 16 << 20
 #: Bodies of all requests together may hold this many times the largest one.
 _BODIES_AT_ONCE = 3
 
@@ -97,6 +100,12 @@ class Bodies:
 
     def _large(self, found: str) -> Refused:
         return too_large("the request is too large", found, f"at most {self.service.max_body_mb} MB")
+
+
+def give_back() -> None:
+    """Return freed memory to the system: glibc keeps what a large request needed for the next one."""
+    with contextlib.suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 class _Account:

@@ -22,6 +22,7 @@ from soil_assets.adapters.registry_reader import RegistryUnreachableError
 from soil_assets.errors import BadInput
 from soil_assets.serving.compiled import ModelSet
 from soil_assets.serving.model_store import LoadedModel, ModelStore
+from soil_assets.spectra.axis import Axis
 
 _FOLLOWED = re.compile(
     r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(=(?P<number>[1-9][0-9]{0,8})|@(?P<alias>[A-Za-z0-9._-]+))"
@@ -96,8 +97,10 @@ class Snapshot:
         together = ModelSet(m.model for m in models.values())
         for prop, one in models.items():
             axis = one.model.axis
-            ramp = np.linspace(0.2, 0.8, len(axis), dtype=np.float32)[None, :] ** 2
-            together.predict(ramp, axis, one.model.quantity, "fraction", [prop])
+            ramp = np.linspace(0.2, 0.8, len(axis) + 1, dtype=np.float32)[None, :] ** 2
+            # One band more than the model has: resampling loads its libraries now, and not in a client's request.
+            other = Axis(np.linspace(axis.values[0], axis.values[-1], len(axis) + 1), axis.unit)
+            together.predict(ramp, other, one.model.quantity, "fraction", [prop])
         return cls(models, together)
 
 

@@ -85,6 +85,8 @@ class PredictionLog:
         queue: int = 20_000,
         tell: Callable[[str, dict[str, object]], None] = lambda event, facts: None,
     ) -> None:
+        import soil_assets.spectra.parquet  # noqa: F401  # loaded before the first request, not beside one
+
         self.counts = LogCounts()
         self._store = Store(url)
         self._share, self._seconds, self._most = share, seconds, queue

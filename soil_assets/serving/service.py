@@ -21,7 +21,7 @@ from starlette.requests import Request
 
 from soil_assets.errors import BadInput
 from soil_assets.serving.answers import answer, choose, warnings_of
-from soil_assets.serving.body import Bodies
+from soil_assets.serving.body import LARGE, Bodies, give_back
 from soil_assets.serving.figures import Figures
 from soil_assets.serving.incoming import Asked, from_json, validated
 from soil_assets.serving.keys import Keys
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from soil_assets.config import QualityPolicy
     from soil_assets.serving.settings import Service
 
+#: Seconds after which a large request is surely answered.
+_TRIM_AFTER = 5.0
 _FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 
 
@@ -129,6 +131,8 @@ class PredictionService:
             query = self._query(request, kind)
             body = await self.bodies.read(request, account)
             facts["read"] = len(body)
+            if len(body) > LARGE:
+                asyncio.get_running_loop().call_later(_TRIM_AFTER, self._answering.submit, give_back)
             until = time.monotonic() + self.settings.answer_seconds
             asked = None if query is None else await self._file(body, query)
 
