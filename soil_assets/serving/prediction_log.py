@@ -215,8 +215,11 @@ def _batch(entries: list[_Entry]) -> SpectralBatch:
 
 
 def _parquet(batch: SpectralBatch) -> bytes:
+    import pyarrow as pa
+
     from soil_assets.spectra.parquet import to_parquet
 
     target = io.BytesIO()
     to_parquet(batch, target)
+    pa.default_memory_pool().release_unused()  # a service keeps for its requests what Arrow would keep for tables
     return target.getvalue()
