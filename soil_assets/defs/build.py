@@ -12,7 +12,7 @@ import dagster as dg
 
 from soil_assets.config import Settings, load_settings
 from soil_assets.defs.alerts import alerts_sensor
-from soil_assets.defs.assets import batches, decision, frozen, training
+from soil_assets.defs.assets import batches, decision, drift, frozen, training
 from soil_assets.defs.branches import adopt_records_sensor, write_records_sensor
 from soil_assets.defs.gates import blocking_checks
 from soil_assets.defs.io import SoilIOManager
@@ -41,7 +41,7 @@ def build_definitions(
         **(resource_overrides or {}),
     }
     return dg.Definitions(
-        assets=assets,
+        assets=[*assets, drift.reference_profile()],
         jobs=list(JOBS),
         sensors=[
             new_batches_sensor(settings, BATCH_JOB.name),
@@ -63,7 +63,7 @@ def build_definitions(
 
 def assets_of(settings: Settings) -> list[dg.AssetsDefinition]:
     """Return all assets; the later ones know the blocking checks of the earlier ones."""
-    found = [*frozen.build(settings), *batches.build(settings)]
+    found = [*frozen.build(settings), *batches.build(settings), *drift.build(settings)]
     found += training.build(settings, blocking_of(found))
     found += decision.build(settings, blocking_of(found))
     return found

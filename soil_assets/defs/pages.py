@@ -12,6 +12,7 @@ import dagster as dg
 from soil_assets.defs.resources import Soil
 
 if TYPE_CHECKING:
+    from soil_assets.defs.drift_evidence import DriftEvidence
     from soil_assets.reporting.decision_inputs import DecisionInputs
 
 
@@ -21,6 +22,35 @@ def batch_page(soil: Soil, name: str, quality: Any, reference: Any, drift: Any =
 
     page = build(name, quality, reference=reference, drift=drift)
     return soil.reports.write(f"batches/{name}/index.html", page.html.encode())
+
+
+def drift_page(soil: Soil, name: str, found: DriftEvidence) -> str:
+    """Write the drift report of a batch as a page that stands alone; return its name beside the batch's page."""
+    from soil_assets.reporting.drift_html import page
+
+    html = page(
+        found.assessment.report,
+        name=name,
+        profile=found.profile,
+        batch=found.judged,
+        damage=found.assessment.damage,
+        history=found.history,
+    )
+    soil.reports.write(f"batches/{name}/drift.html", html.encode())
+    return "drift.html"
+
+
+def check_samples_page(soil: Soil) -> str:
+    """Write the one page of all check samples; return its address from a batch's page, empty without any scan."""
+    from soil_assets.defs.streams import all_streams
+    from soil_assets.drift.check_samples import check_soils
+    from soil_assets.reporting.drift_check_samples import page
+
+    if not soil.settings.policy.drift.check_samples:
+        return ""
+    charted = [c for s in all_streams(soil.data) for c in check_soils(s.instrument, s.check_scans())]
+    soil.reports.write("check-samples/index.html", page(charted).encode())
+    return "../../check-samples/index.html"
 
 
 def decision_pages(soil: Soil, report: Any) -> str:

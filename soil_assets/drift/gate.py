@@ -71,17 +71,14 @@ def assess(
     pooled_with : tuple of str
         Names of those earlier batches.
     """
-    views = live.properties
     report = compare(
         profile,
         batch,
         policy=policy,
-        predictions={n: v.predicted for n, v in views.items()} or None,
-        reference_predictions={n: v.held_out for n, v in views.items()} or None,
-        reference_prediction_groups={
-            n: v.held_out_groups for n, v in views.items() if v.held_out_groups.size == v.held_out.size
-        },
-        exceedances=dict(live.exceedances) or None,
+        predictions=live.predictions,
+        reference_predictions=live.reference_predictions,
+        reference_prediction_groups=live.reference_prediction_groups,
+        exceedances=live.exceedances,
         exceedance_reference_n=live.exceedance_reference_n,
     )
     damage, notes = harm(batch, live, policy.seed)

@@ -68,3 +68,22 @@ class LiveView:
     def versions(self) -> dict[str, str]:
         """Model versions by property."""
         return {name: view.version for name, view in self.properties.items()}
+
+    @property
+    def predictions(self) -> dict[str, FloatArray]:
+        """Predictions for the batch by property."""
+        return {name: view.predicted for name, view in self.properties.items()}
+
+    @property
+    def reference_predictions(self) -> dict[str, FloatArray]:
+        """Out-of-fold predictions by property."""
+        return {name: view.held_out for name, view in self.properties.items()}
+
+    @property
+    def reference_prediction_groups(self) -> dict[str, npt.NDArray[np.int64]]:
+        """Groups of those, for models that kept them."""
+        return {
+            name: view.held_out_groups
+            for name, view in self.properties.items()
+            if view.held_out_groups.size == view.held_out.size
+        }

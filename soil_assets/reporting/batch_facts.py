@@ -72,8 +72,14 @@ class Judged(Protocol):
 
 @dataclass(frozen=True)
 class DriftFacts:
-    """What the drift gate said, where the batch got that far; ``images`` are PNGs by what they show."""
+    """What the drift gate said, where the batch got that far.
+
+    ``images`` are PNGs by what they show; ``page`` and ``check_samples`` are addresses of the whole drift report and of
+    the check samples' charts from this page, empty where there are none.
+    """
 
     verdict: str
     reasons: Sequence[str] = ()
     images: Mapping[str, bytes] = field(default_factory=dict)
+    page: str = ""
+    check_samples: str = ""

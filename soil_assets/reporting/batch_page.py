@@ -28,6 +28,7 @@ from soil_assets.reporting.document import (
     Heading,
     Image,
     Inline,
+    Link,
     Paragraph,
     Strong,
     Table,
@@ -161,7 +162,14 @@ def _drift(drift: DriftFacts | None) -> list[Block]:
     if drift is None:
         return []
     words = drift.verdict.replace("_", " ")
-    return [Heading("Drift against the golden reference"), Bullets([f"verdict: {words}", *drift.reasons])]
+    more: list[Inline] = [Link("The whole drift report", drift.page)] if drift.page else []
+    if drift.check_samples:
+        more += [" and " if more else "", Link("the check samples of every instrument", drift.check_samples)]
+    return [
+        Heading("Drift against the golden reference"),
+        Bullets([f"verdict: {words}", *drift.reasons]),
+        *([Paragraph((*more, "."))] if more else []),
+    ]
 
 
 def _pictures(images: Mapping[str, bytes], drift: DriftFacts | None) -> list[Block]:

@@ -1,4 +1,4 @@
-"""One batch from the landing zone to its drift verdict."""
+"""One batch from the landing zone through the quality gate; its drift gate is in ``drift``."""
 
 from typing import Any
 
@@ -31,20 +31,10 @@ VALIDATED = (
     Gate("replicates", "replicate scans of a sample agree"),
     Gate("quarantine", "no scan was quarantined", blocking=False),
 )
-DRIFT = (
-    Gate("batch_drift", "the batch looks like the golden reference, or the policy lets it pass"),
-    Gate(
-        "prediction_shift",
-        "predictions of the model on main are distributed as on the reference",
-        blocking=False,
-    ),
-    Gate("applicability", "no more samples than expected lie outside the models' domain", blocking=False),
-    Gate("judged", "the batch was large enough to be judged", blocking=False),
-)
 
 
 def build(settings: Settings) -> list[dg.AssetsDefinition]:
-    """Return ``raw_spectra``, ``validated_batches`` and ``drift_reports``."""
+    """Return ``raw_spectra`` and ``validated_batches``."""
     policy = settings.policy
 
     @dg.asset(
@@ -163,77 +153,4 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
             ],
         )
 
-    @dg.asset(
-        partitions_def=BATCHES,
-        group_name="batches",
-        kinds={"scipy"},
-        owners=OWNERS,
-        dagster_type=dg.Any,
-        code_version=code_version(
-            "drift", "modeling/applicability.py", settings=[policy.drift, settings.categories]
-        ),
-        check_specs=check_specs("drift_reports", DRIFT, BATCHES),
-        automation_condition=after_passed_gates(),
-        description="The batch against the golden reference: spectra, properties, categories, and the predictions of "
-        "the models on main; what moved, how sure that is, and whether the policy holds the batch.",
-    )
-    def drift_reports(
-        context: dg.AssetExecutionContext, soil: Soil, validated_batches: Any, reference_spectra: Any
-    ) -> dg.MaterializeResult:
-        from soil_assets.defs.live_models import look_at
-        from soil_assets.drift.compare import compare
-        from soil_assets.drift.profile import fit_profile
-        from soil_assets.reporting import drift_plots
-        from soil_assets.reporting.batch_facts import DriftFacts
-
-        batch = validated_batches.accepted
-        kinds = [c for c in settings.categories if c in reference_spectra.samples and c in batch.samples]
-        profile = fit_profile(
-            reference_spectra, properties=settings.properties, categories=kinds, seed=policy.drift.seed
-        )
-        live = look_at(soil, batch)
-        report = compare(
-            profile,
-            batch,
-            policy=policy.drift,
-            predictions=live.predictions or None,
-            reference_predictions=live.reference_predictions or None,
-            exceedances=live.exceedances or None,
-            exceedance_reference_n=live.exceedance_reference_n,
-        )
-        pictures = {
-            "against the reference": drift_plots.envelope(profile, batch),
-            "component scores": drift_plots.scores(profile, batch),
-        }
-        drift = DriftFacts(report.verdict, report.reasons, pictures)
-        page = batch_page(soil, context.partition_key, validated_batches, reference_spectra, drift)
-        return dg.MaterializeResult(
-            value=report.to_dict(),
-            metadata={
-                "verdict": report.verdict,
-                "reasons": list(report.reasons),
-                "samples": report.n,
-                "models": live.versions,
-                "tests": table(report.tests),
-                **{name: png(picture) for name, picture in pictures.items()},
-                "page": address(page),
-            },
-            check_results=[
-                passed_or_not("batch_drift", not report.blocks, _in_words(report)),
-                *(
-                    warning(
-                        name,
-                        report.checks[name].judged and report.checks[name].passed,
-                        report.checks[name].summary,
-                    )
-                    for name in ("prediction_shift", "applicability")
-                ),
-                warning("judged", report.verdict != "not_judged", _in_words(report)),
-            ],
-        )
-
-    return [raw_spectra, validated_batches, drift_reports]
-
-
-def _in_words(report: Any) -> str:
-    return f"{report.verdict.replace('_', ' ')}: {'; '.join(report.reasons) or 'like the reference'}"
+    return [raw_spectra, validated_batches]
