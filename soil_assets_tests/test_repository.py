@@ -104,6 +104,6 @@ def test_nothing_but_what_is_expected_lies_at_the_top() -> None:
     expected = (
         "Makefile soil.yaml docs LICENSE .ci .pre-commit-config.yaml requirements.txt requirements-dev.txt"
     )
-    by_tools = ".gitignore .gitattributes .dvc .dvcignore dvc.yaml dvc.lock metrics.json"
+    by_tools = ".gitignore .gitattributes .dvc .dvcignore dvc.yaml dvc.lock metrics.json batches"
     allowed = {*required.split(), *expected.split(), *by_tools.split()}
     assert {f.relative_to(ROOT).parts[0] for f in tracked()} <= allowed

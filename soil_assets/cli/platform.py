@@ -1,4 +1,4 @@
-"""Commands on the platform: ``soil run``, ``soil report``, ``soil demo``, ``soil ui``, ``soil bench``."""
+"""Commands on the platform: ``soil run``, ``soil demo``, ``soil ui``, ``soil bench``."""
 
 from __future__ import annotations
 
@@ -11,12 +11,29 @@ import typer
 from soil_assets.cli.app import app
 from soil_assets.cli.console import AsJson, GateFailed, say, show, show_json, show_table
 from soil_assets.config import load_settings
+from soil_assets.errors import BadInput
 
 
 @app.command()
 def run(
     selection: Annotated[str, typer.Argument(help="Assets, by name or in Dagster's selection syntax.")],
     partition: Annotated[str | None, typer.Option(help="Batch or property, for partitioned assets.")] = None,
+    each: Annotated[
+        bool,
+        typer.Option(
+            help="Every partition in turn, after whatever upstream is out of date. DVC stages use it."
+        ),
+    ] = False,
+    record: Annotated[
+        Path | None,
+        typer.Option(help="With --each: write versions and verdicts of what was made here (JSON)."),
+    ] = None,
+    go_on: Annotated[
+        bool,
+        typer.Option(
+            help="With --each: a gate that says no holds what is behind it, and the exit code is 0."
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Materialize assets in this process, with their checks: the gate that CI and Dagster share.
@@ -26,8 +43,18 @@ def run(
     from soil_assets.defs.build import build_definitions
     from soil_assets.defs.run import open_instance, run_selection
 
-    definitions = build_definitions(load_settings())
+    if each and partition is not None:
+        raise BadInput(
+            "--each takes every partition", found=f"--partition {partition}", mend="name one of the two"
+        )
+    if not each and (record is not None or go_on):
+        raise BadInput("--record and --go-on belong to --each", mend="add --each")
+    settings = load_settings()
+    definitions = build_definitions(settings)
     with open_instance() as instance:
+        if each:
+            _run_each(definitions, instance, settings, selection, record, go_on, as_json)
+            return
         outcome = run_selection(definitions, instance, selection, partition)
     if as_json:
         show_json(
@@ -50,56 +77,64 @@ def run(
     for error in outcome.errors:
         say(error)
     if not outcome.success:
-        failed = [f"{c.asset}.{c.check}" for c in outcome.checks if c.blocking and not c.passed]
-        raise GateFailed(", ".join(failed) or "a step failed")
+        raise GateFailed(", ".join(_failed_gates(outcome)) or "a step failed")
 
 
-@app.command()
-def report(
-    inputs: Annotated[
-        Path | None, typer.Option(help="Render a report.json again instead of reading this instance.")
-    ] = None,
-    out: Annotated[
-        Path, typer.Option(help="Folder for report.md, report.html, report.json and plots.")
-    ] = Path("report"),
-    as_json: AsJson = False,
+def _failed_gates(outcome: Any) -> list[str]:
+    return [f"{c.asset}.{c.check}" for c in outcome.checks if c.blocking and not c.passed]
+
+
+def _run_each(
+    definitions: Any,
+    instance: Any,
+    settings: Any,
+    selection: str,
+    record: Path | None,
+    go_on: bool,
+    as_json: bool,
 ) -> None:
-    """Write the decision report: verdict first, candidate against main, drift, quarantine.
-
-    Exit code 1 when the report's verdict blocks a merge.
-    """
     import json
 
-    from soil_assets.cli.inputs import soil_of
-    from soil_assets.reporting.decision import build
-    from soil_assets.reporting.decision_inputs import DecisionInputs
-    from soil_assets.storage import Store
+    from soil_assets.defs import pipeline
 
-    if inputs is not None:
-        raw = json.loads(inputs.read_text(encoding="utf-8"))
-        facts = DecisionInputs.from_json(json.dumps(raw.get("inputs", raw)), str(inputs))
-    else:
-        from soil_assets.defs.build import assets_of, blocking_of
-        from soil_assets.defs.evidence import decision_inputs
-        from soil_assets.defs.run import open_instance
-
-        settings = load_settings()
-        with open_instance() as instance:
-            facts = decision_inputs(instance, soil_of(settings), blocking_of(assets_of(settings)))
-    made = build(facts)
-    store = Store(str(out))
-    for name, content in made.images.items():
-        store.write(name, content)
-    store.write("report.md", made.markdown.encode())
-    store.write("report.html", made.html.encode())
-    store.write_json("report.json", made.data)
+    steps = []
+    for step in pipeline.materialize_each(definitions, instance, settings, selection):
+        steps.append(step)
+        what = step.what + (f"[{step.partition}]" if step.partition else "")
+        failed = [c for c in step.outcome.checks if c.blocking and not c.passed]
+        say(
+            f"{what}: "
+            + ("; ".join(f"{c.check} failed: {c.summary}" for c in failed) or f"done ({step.why})")
+        )
+        for error in step.outcome.errors:
+            say(error)
+    if record is not None:
+        found = pipeline.record(definitions, instance, settings, selection)
+        record.parent.mkdir(parents=True, exist_ok=True)
+        record.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    held = [f"{gate} of {step.partition or 'all'}" for step in steps for gate in _failed_gates(step.outcome)]
+    broken = [e for step in steps for e in step.outcome.errors]
     if as_json:
-        show_json({**made.data, "folder": str(out)})
+        show_json(
+            {
+                "runs": [
+                    {
+                        "asset": s.what,
+                        "partition": s.partition,
+                        "why": s.why,
+                        "run_id": s.outcome.run_id,
+                        "success": s.outcome.success,
+                    }
+                    for s in steps
+                ],
+                "gates_failed": held,
+                "errors": broken,
+            }
+        )
     else:
-        show(made.recommendation)
-        show(f"written to {out}")
-    if made.blocks:
-        raise GateFailed(made.rule)
+        show(f"{len(steps)} runs; held by a gate: {', '.join(held) or 'nothing'}")
+    if broken or (held and not go_on):
+        raise GateFailed("; ".join([*held, *broken]))
 
 
 @app.command()

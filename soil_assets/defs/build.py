@@ -12,7 +12,7 @@ import dagster as dg
 
 from soil_assets.config import Settings, load_settings
 from soil_assets.defs.alerts import alerts_sensor
-from soil_assets.defs.assets import batches, decision, drift, frozen, training
+from soil_assets.defs.assets import batches, decision, drift, frozen, training, training_drift
 from soil_assets.defs.branches import adopt_records_sensor, write_records_sensor
 from soil_assets.defs.gates import blocking_checks
 from soil_assets.defs.io import SoilIOManager
@@ -47,7 +47,9 @@ def build_definitions(
             new_batches_sensor(settings, BATCH_JOB.name),
             merged_changes_sensor(list(JOBS)),
             alerts_sensor(settings),
-            adopt_records_sensor(settings) if settings.deployment == "branch" else write_records_sensor(settings),
+            adopt_records_sensor(settings)
+            if settings.deployment == "branch"
+            else write_records_sensor(settings),
             dg.AutomationConditionSensorDefinition(
                 "declared_automation",
                 target=dg.AssetSelection.all(),
@@ -65,6 +67,7 @@ def assets_of(settings: Settings) -> list[dg.AssetsDefinition]:
     """Return all assets; the later ones know the blocking checks of the earlier ones."""
     found = [*frozen.build(settings), *batches.build(settings), *drift.build(settings)]
     found += training.build(settings, blocking_of(found))
+    found += training_drift.build(settings)
     found += decision.build(settings, blocking_of(found))
     return found
 

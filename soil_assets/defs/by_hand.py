@@ -78,6 +78,14 @@ def bring_up_to_date(
     frozen = {"reference_spectra": None, "benchmark_spectra": None}
     why = why_stale(instance, "training_set", None, code("training_set"), {**frozen, **judged})
     yield from run("training_set", None, why)
+    why = why_stale(
+        instance,
+        "training_drift",
+        None,
+        code("training_drift"),
+        {"training_set": None, "reference_spectra": None},
+    )
+    yield from run("training_drift", None, why)
     for prop in properties:
         measured = {"trained_models": [prop], "benchmark_spectra": None}
         why = (

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from soil_assets.config import Settings
 from soil_assets.defs.gates import gate_records, materialization, select_batches, why_not
 from soil_assets.defs.io import has_value, load_value
 from soil_assets.defs.partitions import BATCH
@@ -30,13 +31,17 @@ def decision_inputs(
 ) -> DecisionInputs:
     """Return everything the report says about the current candidate."""
     from soil_assets import __version__
+    from soil_assets.defs import change
     from soil_assets.reporting.decision_inputs import DecisionInputs, TrainingPart
 
+    settings = soil.settings
     chosen = select_batches(instance, checks, soil.accepted_batches())
+    added = change.added_batches(settings, soil)
     batches = tuple(
-        batch_result(instance, soil, checks, b) for b in sorted(instance.get_dynamic_partitions(BATCH))
+        batch_result(instance, soil, checks, b).model_copy(update={"part_of_change": b in added})
+        for b in sorted(instance.get_dynamic_partitions(BATCH))
     )
-    properties = tuple(_property_result(instance, soil, checks, p) for p in soil.settings.properties)
+    properties = tuple(_property_result(instance, soil, checks, p) for p in settings.properties)
     sizes = _training_sizes(soil)
     parts = [TrainingPart(name="reference", scans=sizes.get("reference", 0), taken=True)]
     parts.extend(
@@ -48,23 +53,44 @@ def decision_inputs(
         )
         for b in batches
     )
-    versions = {p.name: _main_version(soil, p.name) for p in properties}
-    known = {name: v for name, v in versions.items() if v}
-    return DecisionInputs(
+    facts = DecisionInputs(
         candidate=f"training set {_content(soil, 'training_set')}",
-        main=", ".join(f"{soil.settings.model_name(n)} version {v}" for n, v in known.items()),
+        main=_main_in_words(soil, [p.name for p in properties]),
         properties=properties,
         batches=batches,
         training=tuple(parts),
-        policy=soil.settings.policy,
-        checks=_checks(instance, "training_set", checks),
+        policy=settings.policy,
+        checks=(*_checks(instance, "training_set", checks), *together(instance, soil, bool(added))),
+        changes=change.changes(settings, soil),
         versions={"soil_assets": __version__, "dagster": dg.__version__, **_commit()},
         data_hashes={
             a: _content(soil, a) for a in ("reference_spectra", "benchmark_spectra", "training_set")
         },
-        reproduce=(
-            "soil run training_set",
-            *(f"soil run trained_models+ --partition {p.name}" for p in properties),
+        links=change.links(settings, {b.name: b.part_of_change for b in batches}, os.environ),
+        reproduce=_reproduce(settings, [p.name for p in properties]),
+    )
+    return facts.model_copy(update={"proposal": change.proposal(settings, facts, soil)})
+
+
+def together(instance: dg.DagsterInstance, soil: Soil, adds_data: bool) -> tuple[Check, ...]:
+    """Return the verdict on all added batches together, as a gate where the change adds to them.
+
+    Each batch may pass alone while all of them lead somewhere else.
+    """
+    from soil_assets.reporting.decision_inputs import Check
+
+    if materialization(instance, "training_drift") is None:
+        return ()
+    found = load_value(soil.data, "training_drift")
+    holds = soil.settings.policy.drift.when_drift == "hold"
+    judged = {"pass": True, "warn": True, "fail": False}.get(found["verdict"])
+    words = "; ".join(found["reasons"])
+    return (
+        Check(
+            name="training_drift",
+            passed=judged if judged is not None or found["n"] else True,
+            blocking=adds_data and holds and judged is False,
+            summary=f"all batches together against the golden reference: {words}",
         ),
     )
 
@@ -128,12 +154,14 @@ def benchmark_rmse(soil: Soil, prop: str) -> str:
 def _property_result(
     instance: dg.DagsterInstance, soil: Soil, checks: Mapping[str, list[str]], name: str
 ) -> PropertyResult:
-    from soil_assets.reporting.decision_inputs import BandImportance, PropertyResult
+    from soil_assets.defs import change
+    from soil_assets.reporting.decision_inputs import BandImportance, PropertyResult, Stratum
 
     prop = soil.catalogue[name]
     model = _current(instance, soil, "trained_models", name)
     evaluation = _current(instance, soil, "benchmark_evaluations", name)
     comparison = _current(instance, soil, "model_comparisons", name)
+    trend = change.trend(soil.settings, soil, name)
     importance = None
     if model is not None:
         importance = BandImportance(
@@ -141,15 +169,65 @@ def _property_result(
             unit=model.axis.unit,
             vip=tuple(model.importance.tolist()),
         )
+    main = None if comparison is None else comparison.get("main_evaluation")
+    known = change.baseline_of(soil.settings)
+    if main is None and known is not None and known.source == "metrics" and name in known.metrics:
+        main, comparison = _only_figures(known.metrics[name])
+    strata = () if comparison is None else comparison.get("strata") or ()
     return PropertyResult(
         name=name,
         label=prop.label,
         unit=prop.unit,
         candidate=evaluation,
-        main=None if comparison is None else comparison.get("main_evaluation"),
+        main=main,
         comparison=comparison,
         checks=tuple(c for asset in PROPERTY_CHAIN for c in _checks(instance, asset, checks, name)),
         importance=importance,
+        trend=trend,
+        strata=tuple(Stratum(**{k: s.get(k) for k in Stratum.model_fields}) for s in strata),
+    )
+
+
+def _only_figures(figures: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return main and the comparison where main's figures are known and its model is not: they cannot tell.
+
+    Two RMSEs without the predictions behind them have no common interval.
+    """
+    known = {"rmse": figures.get("rmse"), "me": figures.get("bias"), **figures}
+    reason = "main's figures are known, its model could not be had"
+    return {"n": figures.get("n"), "metrics": known}, {"verdict": "cannot tell", "reason": reason}
+
+
+def _main_in_words(soil: Soil, properties: list[str]) -> str:
+    """Return what the candidate is compared with; empty where there is no main."""
+    from soil_assets.defs import change
+
+    settings = soil.settings
+    known = change.baseline_of(settings)
+    if known is not None:
+        if known.source in ("dvc", "retrained"):
+            return f"{known.commit[:12]} ({'trained again' if known.source == 'retrained' else 'its DVC artifact'})"
+        if known.source == "metrics":
+            return f"{known.commit[:12]} (figures only)"
+        versions = {p: m.get("version") for p, m in known.models.items()}
+    else:
+        versions = {p: _main_version(soil, p) for p in properties}
+    return ", ".join(f"{settings.model_name(p)} version {v}" for p, v in versions.items() if v)
+
+
+def _reproduce(settings: Settings, properties: list[str]) -> tuple[str, ...]:
+    """Return the commands that give this report again: of a checkout, or of an instance."""
+    if settings.baseline:
+        commit = _commit().get("commit")
+        checkout = (f"git checkout {commit}",) if commit else ()
+        return (*checkout, "make setup", "soil baseline", "dvc repro", "soil --repository report")
+    return (
+        "soil run training_set",
+        *(
+            f"soil run trained_models,benchmark_evaluations,model_comparisons --partition {p}"
+            for p in properties
+        ),
+        "soil report",
     )
 
 

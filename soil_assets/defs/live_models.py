@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from soil_assets.defs.resources import MainModel, Soil
@@ -11,7 +12,13 @@ if TYPE_CHECKING:
 
 
 def look_at(soil: Soil, batch: Any) -> LiveView:
-    """Let every model on main look at the batch, through its predict interface.
+    """Let every model on main look at the batch, through its predict interface."""
+    found = {p: soil.main_model(p) for p in soil.settings.properties} if len(batch) else {}
+    return look_with({p: m for p, m in found.items() if m is not None}, batch)
+
+
+def look_with(models: Mapping[str, MainModel], batch: Any) -> LiveView:
+    """Let models, by property, look at a batch that is not empty.
 
     The applicability domain is taken from the first model: models of one training set share their spectra, and
     counting the same exceedance once a property would only dilute the test.
@@ -21,10 +28,7 @@ def look_at(soil: Soil, batch: Any) -> LiveView:
     views: dict[str, PropertyView] = {}
     exceedances: dict[str, tuple[int, int]] = {}
     calibration_n = None
-    for prop in soil.settings.properties if len(batch) else ():
-        main = soil.main_model(prop)
-        if main is None:
-            continue
+    for prop, main in models.items():
         views[prop] = _view(main, batch)
         if not exceedances:
             exceedances = main.model.domain.exceedances(batch.spectra)

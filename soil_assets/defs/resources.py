@@ -38,7 +38,11 @@ class MainModel:
     @property
     def title(self) -> str:
         """What people call it."""
-        return f"{self.name} of {self.commit[:12]}" if self.version is None else f"{self.name} version {self.version}"
+        return (
+            f"{self.name} of {self.commit[:12]}"
+            if self.version is None
+            else f"{self.name} version {self.version}"
+        )
 
 
 class Soil(dg.ConfigurableResource):

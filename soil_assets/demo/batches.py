@@ -63,6 +63,9 @@ DEMO_BATCHES = (
     DemoBatch("short-range", "O.32, measured down to 751 cm-1 only", lambda: limesoda("O.32")),
 )
 
+#: Those that main of this repository is trained on; the others are what a pull request could bring.
+REPOSITORY_BATCHES = ("same-field",)
+
 
 def land(batch: DemoBatch, landing: Store) -> None:
     """Drop one batch into the landing zone: ``spectra.csv``, ``lab.csv``, ``batch.yaml``, then ``_SUCCESS``."""

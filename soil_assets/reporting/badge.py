@@ -6,9 +6,12 @@ The flat layout follows the badge specification of the shields project (label on
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
+from soil_assets.reporting.document import slug
 from soil_assets.reporting.escaping import html_text
+from soil_assets.reporting.numerals import fixed
 
 #: Fill colours that carry white text at a contrast of at least 4.5 : 1 (WCAG 2.2, 1.4.3).
 COLOURS: Final = {
@@ -80,6 +83,24 @@ def drift_badge(verdict: str, batch: str | None = None) -> bytes:
 def decision_badge(verdict: str) -> bytes:
     """Draw the badge of a decision report's verdict; a verdict that is not known is drawn grey."""
     return badge("soil decision", verdict, _DECISION.get(verdict, "neutral"))
+
+
+def readme_badges(data: Mapping[str, Any]) -> dict[str, bytes]:
+    """Draw what a README can show of a decision report (``DecisionReport.data``), by file name."""
+    found = {"decision.svg": decision_badge(str(data["verdict"]))}
+    for batch in data["batches"]:
+        name = str(batch["name"])
+        found[f"drift-{slug(name)}.svg"] = drift_badge(batch["drift"] or "not_reached", name)
+    for p in data["properties"]:
+        rmse = p["metrics"]["rmse"]
+        unit = "" if p["unit"] in ("", "index") else f" {p['unit']}"
+        shown = (
+            f"{fixed(rmse['candidate'], rmse['decimals'])}{unit} (n = {p['n']})" if p["n"] else "not judged"
+        )
+        found[f"rmse-{slug(p['name'])}.svg"] = badge(
+            f"{p['label']} RMSE", shown, "info" if p["n"] else "neutral"
+        )
+    return found
 
 
 def _cut(text: str) -> str:

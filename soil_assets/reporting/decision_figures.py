@@ -62,6 +62,25 @@ def property_figures(result: PropertyResult, policy: ModelPolicy) -> dict[str, A
     }
 
 
+def tracked_figures(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the figures of an evaluation that are tracked from commit to commit (``metrics.json``).
+
+    Returns
+    -------
+    dict
+        ``n``, ``rmse`` with ``rmse_low`` and ``rmse_high``, ``bias``, ``ccc``, ``rpiq``, ``r2``, and the share that
+        each interval holds (``coverage_90``); a figure that is missing is left out.
+    """
+    bounds = evaluation.get("intervals")
+    low, high = (bounds.get("rmse") or (None, None)) if isinstance(bounds, Mapping) else (None, None)
+    found: dict[str, Any] = {"n": _count(evaluation.get("n")), "rmse": _metric(evaluation, "rmse")}
+    found |= {"rmse_low": finite(low), "rmse_high": finite(high), "bias": _metric(evaluation, "me")}
+    found |= {key: _metric(evaluation, key) for key in ("ccc", "rpiq", "r2")}
+    for row in _coverage(evaluation):
+        found[f"coverage_{round(100 * row['level'])}"] = row["picp"]
+    return {key: value for key, value in found.items() if value is not None}
+
+
 def errors(evaluation: Mapping[str, Any] | None) -> list[float]:
     """Return predicted - observed of every row where both are finite."""
     pairs = ((finite(r.get("value")), finite(r.get("observed"))) for r in rows(evaluation))

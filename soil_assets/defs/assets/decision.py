@@ -24,8 +24,10 @@ def build(settings: Settings, checks: dict[str, list[str]]) -> list[dg.AssetsDef
         kinds={"markdown", "matplotlib"},
         owners=OWNERS,
         dagster_type=dg.Any,
-        deps=["model_comparisons", "drift_reports", "training_set"],
-        code_version=code_version("reporting", "defs/evidence.py", settings=settings.policy),
+        deps=["model_comparisons", "drift_reports", "training_set", "training_drift"],
+        code_version=code_version(
+            "reporting", "defs/evidence.py", "defs/change.py", settings=settings.policy
+        ),
         automation_condition=whatever_the_gates_say(),
         description="One page that a project lead can decide on: verdict first, candidate against main, drift, "
         "quarantine. It is made whatever the gates say: a failed gate is what it is there to report.",

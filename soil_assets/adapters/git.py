@@ -1,0 +1,76 @@
+"""git: what a commit holds, without touching the work tree, and a temporary work tree of another commit.
+
+Belongs here: calling ``git`` for reading. Does not belong here: committing, pushing, what the files mean.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from soil_assets.errors import BadInput
+
+
+def commit_of(root: Path, ref: str) -> str | None:
+    """Return the commit that ``ref`` names, or None when it names none (or ``root`` is no repository)."""
+    if ref.startswith("-"):
+        return None
+    done = _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
+    return done.stdout.decode().strip() or None if done.returncode == 0 else None
+
+
+def file_at(root: Path, commit: str, path: str) -> bytes | None:
+    """Return a file as it is in a commit, or None when it is not there."""
+    done = _git(root, "cat-file", "blob", f"{commit}:{path}")
+    return done.stdout if done.returncode == 0 else None
+
+
+def files_at(root: Path, commit: str, folder: str) -> dict[str, bytes]:
+    """Return every file below ``folder`` in a commit, by its path below that folder."""
+    listed = _git(root, "ls-tree", "-r", "-z", "--name-only", commit, "--", f"{folder}/")
+    names = [n for n in listed.stdout.decode("utf-8", "surrogateescape").split("\0") if n]
+    found = {n.removeprefix(f"{folder}/"): file_at(root, commit, n) for n in names}
+    return {name: content for name, content in found.items() if content is not None}
+
+
+def history(root: Path, commit: str, path: str, limit: int = 20) -> list[tuple[str, bytes]]:
+    """Return the versions of a file up to a commit along main's own line, oldest first: (commit, content)."""
+    done = _git(root, "log", "--first-parent", f"--max-count={limit}", "--format=%H", commit, "--", path)
+    commits = done.stdout.decode().split() if done.returncode == 0 else []
+    found = ((c, file_at(root, c, path)) for c in reversed(commits))
+    return [(c, content) for c, content in found if content is not None]
+
+
+@contextmanager
+def work_tree(root: Path, commit: str) -> Iterator[Path]:
+    """Give a temporary work tree of a commit; it is gone afterwards.
+
+    Raises
+    ------
+    BadInput
+        When git cannot make it.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder) / "tree"
+        made = _git(root, "worktree", "add", "--detach", "--force", str(place), commit)
+        if made.returncode:
+            raise BadInput(
+                "git cannot lay out this commit",
+                file=str(root),
+                found=made.stderr.decode("utf-8", "replace").strip()[:300],
+                mend="fetch its whole history: git fetch --unshallow",
+            )
+        try:
+            yield place
+        finally:
+            _git(root, "worktree", "remove", "--force", str(place))
+
+
+def _git(root: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    try:
+        return subprocess.run(["git", *arguments], cwd=root, capture_output=True, check=False, timeout=300)
+    except FileNotFoundError:
+        return subprocess.CompletedProcess(arguments, 127, b"", b"git is not installed")

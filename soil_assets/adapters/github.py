@@ -1,0 +1,235 @@
+"""GitHub's REST API: what the comment on a pull request needs of it, with patience for its limits.
+
+Belongs here: requests, retries, pages, and the few calls by name. Does not belong here: what a comment says.
+The base address comes from ``GITHUB_API_URL``, so that GitHub Enterprise and a test on loopback work alike.
+"""
+
+from __future__ import annotations
+
+import base64
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from soil_assets.errors import BadInput
+
+_TRIES = 6
+_TIMEOUT = 30
+#: A job waits this long for a rate limit at most; longer than that, the next run posts.
+_LONGEST_WAIT = 120.0
+_PER_PAGE = 100
+
+
+class Refused(BadInput):
+    """GitHub said no, and asking again would not help."""
+
+    def __init__(self, status: int, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.status = status
+
+
+@dataclass
+class GitHub:
+    """One repository through the API.
+
+    Parameters
+    ----------
+    api : str
+        Base address, ``https://api.github.com`` or another.
+    repository : str
+        ``owner/name``.
+    token : str
+        Never shown; sent only to ``api``.
+    sleep, clock : callable
+        Of the waiting between tries.
+    """
+
+    api: str
+    repository: str
+    token: str = field(repr=False)
+    sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.time
+
+    def __post_init__(self) -> None:
+        owner, _, name = self.repository.partition("/")
+        if not owner or not name or "/" in name or ".." in self.repository:
+            raise BadInput("not a repository", found=self.repository[:100], expected="owner/name")
+        if urlsplit(self.api).scheme not in ("https", "http"):
+            raise BadInput("not the address of an API", found=self.api[:100], expected="https://...")
+        self.api = self.api.rstrip("/")
+
+    def pull_request(self, number: int) -> dict[str, Any]:
+        """Return a pull request."""
+        found: dict[str, Any] = self.call("GET", f"pulls/{number}")
+        return found
+
+    def changed_files(self, number: int) -> list[str]:
+        """Return the paths that a pull request touches; a renamed file under both of its names."""
+        found = list(self._pages(f"pulls/{number}/files"))
+        return [str(f[key]) for f in found for key in ("filename", "previous_filename") if f.get(key)]
+
+    def comments(self, number: int) -> Iterator[dict[str, Any]]:
+        """Return all comments of a pull request, page by page."""
+        yield from self._pages(f"issues/{number}/comments")
+
+    def create_comment(self, number: int, body: str) -> dict[str, Any]:
+        """Write a comment."""
+        made: dict[str, Any] = self.call("POST", f"issues/{number}/comments", {"body": body})
+        return made
+
+    def update_comment(self, comment: int, body: str) -> dict[str, Any]:
+        """Replace a comment's text."""
+        made: dict[str, Any] = self.call("PATCH", f"issues/comments/{comment}", {"body": body})
+        return made
+
+    def delete_comment(self, comment: int) -> None:
+        """Remove a comment."""
+        self.call("DELETE", f"issues/comments/{comment}")
+
+    def set_status(self, sha: str, state: str, context: str, words: str, url: str = "") -> None:
+        """Set a status check on a commit; GitHub takes 140 characters of description."""
+        facts = {"state": state, "context": context, "description": words[:140]}
+        self.call("POST", f"statuses/{sha}", facts | ({"target_url": url} if url else {}))
+
+    def publish(self, branch: str, files: Mapping[str, bytes], message: str) -> str:
+        """Put files on a branch that has nothing to do with the code, made when it is not there; return the commit.
+
+        Earlier files stay, so that an address with a commit in it stays good. Two jobs that write at once both land.
+        """
+        blobs = {}
+        for path, content in files.items():
+            encoded = {"content": base64.b64encode(content).decode("ascii"), "encoding": "base64"}
+            blobs[path] = self.call("POST", "git/blobs", encoded)["sha"]
+        entries = [{"path": p, "mode": "100644", "type": "blob", "sha": sha} for p, sha in blobs.items()]
+        for attempt in range(8):
+            parent = self._head(branch)
+            tree: dict[str, Any] = {"tree": entries}
+            if parent is not None:
+                tree["base_tree"] = self.call("GET", f"git/commits/{parent}")["tree"]["sha"]
+            made = self.call("POST", "git/trees", tree)["sha"]
+            parents = [] if parent is None else [parent]
+            commit = str(
+                self.call("POST", "git/commits", {"message": message, "tree": made, "parents": parents})[
+                    "sha"
+                ]
+            )
+            try:
+                if parent is None:
+                    self.call("POST", "git/refs", {"ref": f"refs/heads/{branch}", "sha": commit})
+                else:
+                    self.call("PATCH", f"git/refs/heads/{quote(branch)}", {"sha": commit, "force": False})
+            except Refused as error:  # another job was first
+                if error.status != 422 or attempt == 7:
+                    raise
+                self.sleep(random.uniform(0.1, 1.0))
+            else:
+                return commit
+        raise AssertionError("the loop returns or raises")
+
+    def _head(self, branch: str) -> str | None:
+        try:
+            return str(self.call("GET", f"git/ref/heads/{quote(branch)}")["object"]["sha"])
+        except Refused as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def _pages(self, path: str) -> Iterator[dict[str, Any]]:
+        page = 1
+        while True:
+            found = self.call("GET", f"{path}?per_page={_PER_PAGE}&page={page}")
+            yield from found
+            if len(found) < _PER_PAGE:
+                return
+            page += 1
+
+    def call(self, method: str, path: str, body: Any = None) -> Any:
+        """Call the API of this repository and return its JSON.
+
+        Server errors, lost connections and rate limits are tried again; for a rate limit GitHub says how long to wait.
+
+        Raises
+        ------
+        Refused
+            With the status, GitHub's own words and what to do about it.
+        """
+        import requests
+
+        address = f"{self.api}/repos/{self.repository}/{path}"
+        headers = {
+            "Accept": "application/vnd.github+json",
+            "Authorization": f"Bearer {self.token}",
+            "X-GitHub-Api-Version": "2022-11-28",
+        }
+        for attempt in range(1, _TRIES + 1):
+            try:
+                # A redirect could lead the token elsewhere; GitHub needs none for these calls.
+                reply = requests.request(
+                    method, address, json=body, headers=headers, timeout=_TIMEOUT, allow_redirects=False
+                )
+            except requests.RequestException as error:
+                if attempt == _TRIES:
+                    raise Refused(
+                        0,
+                        "GitHub's API cannot be reached",
+                        found=f"{type(error).__name__} at {self.api}",
+                        mend="run the job again",
+                    ) from None
+                self.sleep(_backoff(attempt))
+                continue
+            if reply.ok and not reply.is_redirect:
+                return reply.json() if reply.content else None
+            wait = self._wait(reply, attempt)
+            if wait is None or attempt == _TRIES:
+                raise _refusal(reply, method, path)
+            self.sleep(wait)
+        raise AssertionError("the loop returns or raises")
+
+    def _wait(self, reply: Any, attempt: int) -> float | None:
+        """Return how long to wait before the next try, or None when another try would not help."""
+        if reply.status_code >= 500:
+            return _backoff(attempt)
+        if reply.status_code not in (403, 429):
+            return None
+        after, reset = reply.headers.get("retry-after"), reply.headers.get("x-ratelimit-reset")
+        wait = None
+        if after is not None and after.isdigit():
+            wait = float(after)
+        elif reply.headers.get("x-ratelimit-remaining") == "0" and (reset or "").isdigit():
+            wait = max(float(reset) - self.clock(), 0.0) + 1.0
+        elif reply.status_code == 429 or "rate limit" in _said(reply).lower():
+            wait = min(15.0 * attempt, 60.0)
+        return wait if wait is not None and wait <= _LONGEST_WAIT else None
+
+
+def _backoff(attempt: int) -> float:
+    return float(min(2.0 ** (attempt - 1), 20.0) * random.uniform(0.5, 1.0))
+
+
+def _said(reply: Any) -> str:
+    try:
+        found = reply.json()
+    except ValueError:
+        return str(reply.text)[:200]
+    if not isinstance(found, dict):
+        return str(found)[:200]
+    errors = found.get("errors")
+    return f"{found.get('message', '')}{f' {errors}' if errors else ''}"[:300]
+
+
+def _refusal(reply: Any, method: str, path: str) -> Refused:
+    status, said = reply.status_code, _said(reply)
+    mend = {
+        401: "the token is not valid: give GITHUB_TOKEN",
+        403: "give the job the permission it lacks (pull-requests: write, statuses: write, contents: write)",
+        404: "check the repository and the number, and that the token may see them",
+        422: "GitHub does not take this content",
+    }.get(status, "run the job again")
+    if "rate limit" in said.lower() or status == 429:
+        mend = "the rate limit is used up for longer than a job waits: run it again later"
+    return Refused(
+        status, f"GitHub refused {method} {path.split('?')[0]}", found=f"{status} {said}".strip(), mend=mend
+    )

@@ -1,0 +1,95 @@
+"""The decision report from the command line: ``soil report``, ``soil badges``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from soil_assets.cli.app import app
+from soil_assets.cli.console import AsJson, GateFailed, show, show_json
+from soil_assets.config import load_settings
+from soil_assets.errors import BadInput
+
+
+@app.command()
+def report(
+    inputs: Annotated[
+        Path | None, typer.Option(help="Render a report.json again instead of reading this instance.")
+    ] = None,
+    out: Annotated[
+        Path, typer.Option(help="Folder for report.md, report.html, report.json and plots.")
+    ] = Path("report"),
+    pull_request: Annotated[
+        int | None, typer.Option(help="Number of the pull request, for the job that posts the report.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the decision report: verdict first, candidate against main, drift, quarantine.
+
+    Exit code 1 when the report's verdict blocks a merge.
+    """
+    from soil_assets.pull_request.artifact import write_report
+    from soil_assets.reporting.decision import build
+    from soil_assets.reporting.decision_inputs import DecisionInputs
+
+    if inputs is not None:
+        facts = DecisionInputs.from_json(facts_in(inputs), str(inputs))
+    else:
+        from soil_assets.cli.inputs import soil_of
+        from soil_assets.defs.build import assets_of, blocking_of
+        from soil_assets.defs.evidence import decision_inputs
+        from soil_assets.defs.run import open_instance
+
+        settings = load_settings()
+        with open_instance() as instance:
+            facts = decision_inputs(instance, soil_of(settings), blocking_of(assets_of(settings)))
+    made = build(facts)
+    write_report(made, out, pull_request)
+    if as_json:
+        show_json({**made.data, "folder": str(out)})
+    else:
+        show(made.recommendation)
+        show(f"written to {out}")
+    if made.blocks:
+        raise GateFailed(made.rule)
+
+
+def facts_in(file: Path) -> str:
+    """Return the facts of a report.json, or of a file that holds the facts alone.
+
+    Raises
+    ------
+    BadInput
+        When it is not JSON.
+    """
+    try:
+        raw = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, UnicodeDecodeError) as error:
+        raise BadInput("not a report: no JSON", file=str(file), found=str(error)[:120]) from None
+    if not isinstance(raw, dict):
+        raise BadInput("not a report: no JSON object", file=str(file), found=type(raw).__name__)
+    return json.dumps(raw.get("inputs", raw))
+
+
+@app.command()
+def badges(
+    inputs: Annotated[Path, typer.Option(help="The report.json of a decision.")] = Path("report/report.json"),
+    out: Annotated[Path, typer.Option(help="Folder for the SVG files.")] = Path("badges"),
+    as_json: AsJson = False,
+) -> None:
+    """Write badges that a README can show: the decision, the drift of each batch, the RMSE of each model."""
+    from soil_assets.reporting.badge import readme_badges
+    from soil_assets.reporting.decision import build
+    from soil_assets.reporting.decision_inputs import DecisionInputs
+    from soil_assets.storage import Store
+
+    made = build(DecisionInputs.from_json(facts_in(inputs), str(inputs)))
+    store = Store(str(out))
+    written = {name: store.write(name, content) for name, content in readme_badges(made.data).items()}
+    if as_json:
+        show_json(written)
+    else:
+        show("\n".join(written.values()))

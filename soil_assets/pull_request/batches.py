@@ -1,0 +1,57 @@
+"""The batches of a repository at a commit and now, each by the hash that DVC gives its folder.
+
+A batch is a folder in git, a DVC pointer (``<name>.dvc``), or an output that ``dvc.lock`` records.
+Belongs here: naming them and their content. Does not belong here: reading a scan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from soil_assets.adapters import git
+from soil_assets.adapters.dvc import directory_hash, pointer_hash
+from soil_assets.errors import BadInput
+from soil_assets.storage import Store
+
+
+def batches_at(root: Path, commit: str, folder: str) -> dict[str, str]:
+    """Return the batches of a commit: name to content hash."""
+    files = git.files_at(root, commit, folder)
+    found = _locked(git.file_at(root, commit, "dvc.lock"), folder)
+    for name, content in files.items():
+        if name.endswith(".dvc") and "/" not in name:
+            found[name.removesuffix(".dvc")] = pointer_hash(content, f"{folder}/{name}")
+    for batch in {name.split("/", 1)[0] for name in files if "/" in name}:
+        inside = {n.split("/", 1)[1]: c for n, c in files.items() if n.startswith(f"{batch}/")}
+        found[batch] = directory_hash(inside)
+    return found
+
+
+def batches_here(landing: Store) -> dict[str, str]:
+    """Return the batches that lie in a landing zone now."""
+    from soil_assets.defs.landing_zone import all_files
+
+    return {name: directory_hash(all_files(landing, name)) for name in landing.folders()}
+
+
+def touched(before: Mapping[str, str], after: Mapping[str, str]) -> frozenset[str]:
+    """Return the batches that a change adds or alters."""
+    return frozenset(name for name, content in after.items() if before.get(name) != content)
+
+
+def _locked(lock: bytes | None, folder: str) -> dict[str, str]:
+    import yaml
+
+    if lock is None:
+        return {}
+    try:
+        stages = yaml.safe_load(lock)["stages"]
+        outs = [out for stage in stages.values() for out in stage.get("outs", ())]
+        return {
+            str(out["path"]).removeprefix(f"{folder}/"): str(out["md5"])
+            for out in outs
+            if str(out["path"]).startswith(f"{folder}/")
+        }
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError):
+        raise BadInput("not a lock file of DVC", file="dvc.lock", mend="dvc repro writes it") from None
