@@ -30,5 +30,11 @@ REPORT_JOB = dg.define_asset_job(
     description="The page that a project lead decides on.",
 )
 
+TRAFFIC_JOB = dg.define_asset_job(
+    "judge_traffic",
+    selection=dg.AssetSelection.assets("served_predictions", "traffic_drift_reports"),
+    description="One day of the prediction service against the golden reference.",
+)
+
 #: Registration is left out on purpose: merged code alone registers nothing, a passed comparison does.
 JOBS = (BATCH_JOB, FROZEN_JOB, TRAINING_SET_JOB, TRAINING_JOB, REPORT_JOB)

@@ -158,7 +158,7 @@ def _folded(steps: Steps, coefficients: FloatArray, bands: int) -> Linear:
     first = len(steps)
     while first > 0 and steps[first - 1].name in _LINEAR_STEPS:
         first -= 1
-    if first == len(steps) or any(s.name == "average" for s in steps[:first]):
+    if first == len(steps) or any(s.name in ("average", "mask") for s in steps[:first]):
         return Linear(steps, coefficients)  # nothing to fold, or the number of bands has changed by then
     return Linear(steps[:first], Pretreatment("", steps[first:]).apply(np.eye(bands)) @ coefficients)
 
