@@ -49,7 +49,7 @@ def landed_from(
     BadInput
         When there is nothing to read.
     """
-    from soil_assets.spectra.landed import read_landed
+    from soil_assets.spectra.landed import join_notes, read_landed
 
     catalogue = catalogue_of(settings)
     landed = read_landed(data, catalogue)
@@ -58,7 +58,8 @@ def landed_from(
 
         table = lab_table(lab)
         joined, report = join_lab(landed.batch, table, catalogue, units or {})
-        landed = replace(landed, batch=joined, lab_rows=len(table), notes=(*landed.notes, *report.notes))
+        notes = join_notes(Path(lab).name, report, len(joined))
+        landed = replace(landed, batch=joined, lab_rows=len(table), notes=(*landed.notes, *notes))
     return landed
 
 

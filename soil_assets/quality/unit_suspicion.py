@@ -104,6 +104,9 @@ def _home(prop: Property, known: Floats, centre: float) -> tuple[float | None, s
             return share, f"are these values {oxide}? if so, name the column {oxide}"
     if prop.unit == "index":
         return None, _advice(prop, None)
+    if prop.equivalent is not None and centre > high and low <= centre / (10.0 * prop.equivalent) <= high:
+        by_mass = f"the values look like mg/kg: then state units: {{{prop.name}: mg/kg}} in batch.yaml"
+        return 1.0 / (10.0 * prop.equivalent), by_mass
     homes = [f for f in _SLIPS if low <= centre * f <= high and _possible(prop, known * f)]
     # Of several slips that fit, the one that leads to the middle of what is usual.
     middle = np.sqrt(low * high)

@@ -15,6 +15,7 @@ import pandas as pd
 from soil_assets.errors import BadInput
 from soil_assets.spectra.batch import SpectralBatch
 from soil_assets.spectra.catalogue import Catalogue
+from soil_assets.spectra.lab import JoinReport, join_lab, standardise
 from soil_assets.spectra.manifest import MANIFEST_NAMES, Manifest, read_manifest
 from soil_assets.spectra.read import read_source
 from soil_assets.spectra.readers.assemble import Group, assemble, check
@@ -165,11 +166,24 @@ def _is_lab(file: str) -> bool:
     return file.replace("\\", "/").rsplit("/", 1)[-1].lower().startswith("lab")
 
 
+def join_notes(file: str, report: JoinReport, scans: int) -> list[str]:
+    """Say how a lab table was joined to ``scans`` scans: what matched, and what did not on either side."""
+    notes = [f"{file}: {report.matched} of {scans} scans found their row among {report.lab_rows}"]
+    notes += [f"{file}: {note}" for note in report.notes]
+    for what, ids in (
+        ("scans without a lab row", report.scans_without_lab),
+        ("lab rows without a scan", report.lab_without_scans),
+        ("ids with several lab rows", report.repeated),
+    ):
+        if ids:
+            shown = ", ".join(ids[:5]) + (" ..." if len(ids) > 5 else "")
+            notes.append(f"{file}: {len(ids)} {what} ({shown})")
+    return notes
+
+
 def _complete(
     batch: SpectralBatch, tables: list[PlainTable], manifest: Manifest, catalogue: Catalogue
 ) -> tuple[SpectralBatch, int, list[str]]:
-    from soil_assets.spectra.lab import join_lab, standardise
-
     notes: list[str] = []
     # Properties that stand beside the spectra are brought to the catalogue's names and units like the lab's
     # own.
@@ -190,18 +204,7 @@ def _complete(
             lab_rows += len(table.frame) if _is_lab(table.file) else 0
             continue
         lab_rows += len(table.frame)
-        notes.append(
-            f"{table.file}: {report.matched} of {len(batch)} scans found their row among {report.lab_rows}"
-        )
-        notes += [f"{table.file}: {note}" for note in report.notes]
-        for what, ids in (
-            ("scans without a lab row", report.scans_without_lab),
-            ("lab rows without a scan", report.lab_without_scans),
-            ("ids with several lab rows", report.repeated),
-        ):
-            if ids:
-                shown = ", ".join(ids[:5]) + (" ..." if len(ids) > 5 else "")
-                notes.append(f"{table.file}: {len(ids)} {what} ({shown})")
+        notes += join_notes(table.file, report, len(batch))
     samples = batch.samples.copy()
     for key in ("instrument", "operator", "lab", "site"):
         if key in manifest.facts and key not in samples.columns:

@@ -205,3 +205,10 @@ def test_ossl_rows_are_judged_by_their_own_units():
     bad, _ = standardise(broken, CATALOGUE)
     assert bad["silt_usda"].iloc[7] == 256.0
     assert (bad["silt_usda"] > CATALOGUE["silt_usda"].hard[1]).sum() == 1
+
+
+def test_exchangeable_cations_by_mass_are_suspected_by_their_equivalent():
+    found = suspected(ca_exch=[656.0, 488.0, 720.0, 300.0, 910.0])["ca_exch"]
+    assert found.factor == pytest.approx(1 / 200.39)
+    assert "ca_exch: mg/kg" in found.mend
+    assert suspected(ca_exch=[3.3, 2.4, 3.6, 1.5, 4.6], k_exch=[0.3, 0.2, 0.1, 0.4, 0.2]) == {}

@@ -8,7 +8,9 @@ from soil_assets.config import QualityPolicy
 from soil_assets.quality.expectations import CHECKS
 from soil_assets.spectra.axis import Axis
 from soil_assets.spectra.batch import SpectralBatch
+from soil_assets.spectra.catalogue import built_in_catalogue
 from soil_assets.spectra.harmonise import harmonise, to_quantity
+from soil_assets.spectra.landed import read_landed
 from soil_assets_tests.quality.batches import AXIS, damaged, judge, real
 
 
@@ -306,6 +308,24 @@ class TestImpossibleValuesOfUnusedProperties:
         assert np.isnan(result.accepted.property_values("silt_usda")[row])
         assert np.isfinite(result.accepted.property_values("clay")[row])
         assert any("silt_usda: 1" in note for note in result.notes)
+
+    @pytest.mark.parametrize(("used", "rule", "severity"), [
+        (("silt_usda",), "impossible_value", "critical"), (("clay",), "value_set_aside", "warning"),
+    ])  # fmt: skip
+    def test_a_table_in_the_layout_of_the_ossl(self, tmp_path, used, rule, severity):
+        field = to_quantity(real("NRW.115").take(np.arange(100, 112)), "absorbance")
+        table = pd.DataFrame(field.spectra, columns=[f"scan_mir.{p:g}_abs" for p in field.axis.values])
+        table.insert(0, "id.layer_uuid_txt", [f"layer-{i}" for i in range(len(field))])
+        table["silt.tot_usda.c62_w.pct"] = [30.0, 256.0] * 6
+        table["caco3_usda.a54_w.pct"] = 101.4
+        table.to_csv(tmp_path / "ossl_all_l0.csv.gz", index=False)
+        result = judge(read_landed(tmp_path, built_in_catalogue()), used=used)
+        found = result.findings[result.findings["rule"] == rule]
+        assert set(found["column"]) == {"silt_usda"}
+        assert set(found["severity"]) == {severity}
+        assert list(found["found"]) == ["silt_usda 256 %"] * 6
+        assert result.counts["quarantined"] == (6 if severity == "critical" else 0)
+        assert result.counts["landed"] == 12
 
     def test_a_modelled_property_and_the_policy_quarantine(self):
         for options in (
