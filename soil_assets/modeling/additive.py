@@ -122,42 +122,78 @@ def ridge(sums: CrossProducts, penalty: float) -> tuple[FloatArray, float]:
     return coefficients, float(sums.intercept(coefficients))
 
 
-def ridge_path(sums: CrossProducts, penalties: FloatArray) -> tuple[FloatArray, FloatArray]:
+Decomposition = tuple[FloatArray, FloatArray]
+
+
+def decomposed(sums: CrossProducts) -> Decomposition:
+    """Return eigenvalues, shape (n_features,), and eigenvectors of centred X'X: shared by targets of one X."""
+    values, vectors = np.linalg.eigh(sums.centred()[0])
+    return np.maximum(values, 0.0), vectors
+
+
+def ridge_path(
+    sums: CrossProducts, penalties: FloatArray, decomposition: Decomposition | None = None
+) -> tuple[FloatArray, FloatArray]:
     """Ridge for many penalties from one eigendecomposition.
+
+    Parameters
+    ----------
+    sums : CrossProducts
+    penalties : ndarray, shape (n_penalties,)
+        Relative to the mean eigenvalue.
+    decomposition : tuple, optional
+        :func:`decomposed` of the same X, where it is known already.
 
     Returns
     -------
     (coefficients, intercepts) : arrays of shapes (n_penalties, n_features) and (n_penalties,)
     """
-    xx, xy, _ = sums.centred()
-    values, vectors = np.linalg.eigh(xx)
-    values = np.maximum(values, 0.0)
-    rotated = vectors.T @ xy
+    values, vectors = decomposition or decomposed(sums)
+    rotated = vectors.T @ (sums.xy - sums.sum_x * (sums.sum_y / sums.n))
     damped = rotated / (values + penalties[:, None] * values.mean())
     coefficients = damped @ vectors.T
     return coefficients, sums.intercept(coefficients)
 
 
-def pls_path(sums: CrossProducts, components: int) -> tuple[FloatArray, FloatArray]:
-    """PLS for 1..components from sums: improved kernel algorithm 2 for one target (Dayal & MacGregor 1997).
+@dataclass(frozen=True, eq=False)
+class PlsPath:
+    """PLS for 1..components, from sums.
 
-    Returns
-    -------
-    (coefficients, intercepts) : arrays of shapes (components, n_features) and (components,)
+    Parameters
+    ----------
+    coefficients : ndarray, shape (components, n_features)
         Past the numerical rank the last coefficients are carried forward.
+    intercepts : ndarray, shape (components,)
+        For raw features.
+    directions : ndarray, shape (n_fitted, n_features)
+        Weights of the components within the rank, each of length 1.
+    explained : ndarray, shape (n_fitted,)
+        Sum of squares of the target that each component explains.
     """
+
+    coefficients: FloatArray
+    intercepts: FloatArray
+    directions: FloatArray
+    explained: FloatArray
+
+
+def pls(sums: CrossProducts, components: int) -> PlsPath:
+    """PLS from sums: improved kernel algorithm 2 for one target (Dayal & MacGregor 1997, J. Chemom. 11, 73)."""
     xx, remaining, _ = sums.centred()
     n_features = remaining.size
     coefficients = np.zeros((components, n_features))
+    directions = np.zeros((components, n_features))
     rotations = np.zeros((components, n_features))
     loadings = np.zeros((components, n_features))
+    explained = np.zeros(components)
     beta = np.zeros(n_features)
     first_norm = largest = 0.0
+    fitted = components
     for a in range(components):
         norm = float(np.linalg.norm(remaining))
         first_norm = first_norm or norm
         if norm <= 1e-14 * first_norm or norm == 0.0:
-            coefficients[a:] = beta
+            fitted = a
             break
         direction = remaining / norm
         rotation = direction - rotations[:a].T @ (loadings[:a] @ direction)
@@ -165,11 +201,19 @@ def pls_path(sums: CrossProducts, components: int) -> tuple[FloatArray, FloatArr
         score_norm = float(rotation @ image)
         largest = max(largest, score_norm)
         if score_norm <= 1e-14 * largest:
-            coefficients[a:] = beta
+            fitted = a
             break
         loading = image / score_norm
         weight = float(rotation @ remaining) / score_norm
         remaining = remaining - loading * (weight * score_norm)
         beta = beta + weight * rotation
-        rotations[a], loadings[a], coefficients[a] = rotation, loading, beta
-    return coefficients, sums.intercept(coefficients)
+        directions[a], rotations[a], loadings[a], coefficients[a] = direction, rotation, loading, beta
+        explained[a] = weight**2 * score_norm
+    coefficients[fitted:] = beta
+    return PlsPath(coefficients, sums.intercept(coefficients), directions[:fitted], explained[:fitted])
+
+
+def pls_path(sums: CrossProducts, components: int) -> tuple[FloatArray, FloatArray]:
+    """Return the coefficients, shape (components, n_features), and intercepts of PLS for 1..components."""
+    path = pls(sums, components)
+    return path.coefficients, path.intercepts

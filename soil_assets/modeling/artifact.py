@@ -47,7 +47,7 @@ def save(model: SoilModel, folder: str | Path) -> Path:
         **{f"domain/{k}": v for k, v in model.domain.arrays().items()},
         **{f"difficulty/{k}": v for k, v in model.difficulty.arrays().items()},
     }
-    packed = _pack(arrays)
+    packed = pack(arrays)
     facts = {
         "schema_version": SCHEMA_VERSION,
         "arrays_sha256": hashlib.sha256(packed).hexdigest(),
@@ -159,15 +159,16 @@ def _facts_digest(facts: dict[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _pack(arrays: dict[str, Any]) -> bytes:
+def pack(arrays: dict[str, Any], *, compressed: bool = True) -> bytes:
     """Write an npz whose bytes depend on the arrays alone (numpy's own writer stamps the time)."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+    method = zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
+    with zipfile.ZipFile(buffer, "w", method) as archive:
         for name in sorted(arrays):
             member = io.BytesIO()
-            np.lib.format.write_array(member, np.ascontiguousarray(arrays[name]), allow_pickle=False)
+            np.lib.format.write_array(member, np.asarray(arrays[name], order="C"), allow_pickle=False)
             info = zipfile.ZipInfo(f"{name}.npy", _EPOCH)
-            info.compress_type = zipfile.ZIP_DEFLATED
+            info.compress_type = method
             archive.writestr(info, member.getvalue())
     return buffer.getvalue()
 

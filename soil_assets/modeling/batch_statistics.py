@@ -1,19 +1,20 @@
 """What one batch contributes to every model, kept once and for all.
 
-Belongs here: sums of landmark features with several properties, per batch; adding, taking away, storing them and
-releasing models from their total. Does not belong here: the algebra of one target (``additive``).
+Belongs here: sums and calibration samples of a batch or of several, adding one, taking one away, storing them.
+Does not belong here: which features they are of (``additive_features``) and the models released from them
+(``additive_training``).
 
-A retrain after a new batch costs the new batch: its sums are added to the stored total, and the models follow.
-Samples without a value of a property do not count for that property; properties measured on the same samples
-share one matrix.
+A retrain after a new batch costs the new batch: its statistics are added to the stored total, and the models follow.
+All sums are kept by validation fold, so that left-out predictions and leaving a batch out are arithmetic too.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+import io
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,151 +22,283 @@ import numpy.typing as npt
 
 from soil_assets.errors import BadInput
 from soil_assets.modeling import transforms
-from soil_assets.modeling.additive import CrossProducts, ridge
-from soil_assets.modeling.nystrom import LandmarkFeatures, LandmarkPredictor
+from soil_assets.modeling.additive import CrossProducts, total
+from soil_assets.modeling.additive_features import AdditiveFeatures, check_schema
+from soil_assets.modeling.artifact import pack
+from soil_assets.modeling.calibration_sample import CalibrationSample, chosen_rows
+from soil_assets.modeling.property_sums import PropertySums
 from soil_assets.spectra.batch import SpectralBatch
 from soil_assets.spectra.catalogue import Property
 
 FloatArray = npt.NDArray[np.float64]
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+
+
+@dataclass(frozen=True)
+class BatchFacts:
+    """What is known of a batch beside its sums; JSON-ready.
+
+    Parameters
+    ----------
+    content : str
+        Hash of the scans that were summed.
+    n : int
+        Scans of the batch.
+    known : mapping of str to int
+        Samples with a value, by property.
+    ranges, scaled_ranges : mapping of str to (low, high)
+        Of the values, in the property's unit and on the modelling scale; nothing for a property without values.
+    groups : tuple of str
+        Short hashes of the names of its groups.
+    ids_sha256 : str
+        Hash of the sample ids.
+    """
+
+    content: str
+    n: int
+    known: Mapping[str, int]
+    ranges: Mapping[str, tuple[float, float]]
+    scaled_ranges: Mapping[str, tuple[float, float]]
+    groups: tuple[str, ...]
+    ids_sha256: str
 
 
 @dataclass(frozen=True, eq=False)
 class BatchStatistics:
-    """Sums of one batch (or of a total) by property.
+    """Statistics of one batch, or of several together.
 
     Parameters
     ----------
     features_id : str
-        Hash of the feature map: sums over different features cannot be added.
-    sums : mapping of str to CrossProducts
-        On the modelling scale of each property.
+        Of the features that were summed: sums over different features cannot be added.
+    batches : mapping of str to BatchFacts
+    kernel, bands : tuple of PropertySums
+        One a fold: of landmark features and of averaged bands.
+    sample : CalibrationSample
     """
 
     features_id: str
-    sums: Mapping[str, CrossProducts]
+    batches: Mapping[str, BatchFacts]
+    kernel: tuple[PropertySums, ...]
+    bands: tuple[PropertySums, ...]
+    sample: CalibrationSample
 
     @classmethod
     def of(
-        cls, features: LandmarkFeatures, batch: SpectralBatch, properties: Sequence[Property]
+        cls,
+        features: AdditiveFeatures,
+        batch: SpectralBatch,
+        properties: Sequence[Property],
+        name: str,
+        *,
+        content: str | None = None,
     ) -> BatchStatistics:
         """Sum a batch over fixed features.
 
+        Parameters
+        ----------
+        features : AdditiveFeatures
+        batch : SpectralBatch
+            On the features' axis.
+        properties : sequence of Property
+        name : str
+            Of the batch.
+        content : str, optional
+            Hash of the scans; computed when left out.
+
         Raises
         ------
         BadInput
-            When a spectrum that has a value of a property is not finite.
+            For another axis or quantity, or a spectrum with a value that cannot be used.
         """
-        phi = features.transform(batch.spectra)
-        origin = np.zeros(phi.shape[1])
-        shared: dict[bytes, tuple[FloatArray, FloatArray]] = {}
-        sums = {}
-        for prop in properties:
-            values = batch.property_values(prop.name)
-            known = np.isfinite(values)
-            x, y = phi[known], transforms.forward(values[known], prop.transform)
-            if not np.isfinite(x).all():
+        if batch.axis != features.axis or (batch.quantity, batch.scale) != (features.quantity, "fraction"):
+            raise BadInput(
+                f"batch {name} cannot be summed over these features",
+                found=repr(batch),
+                expected=f"{features.quantity} on {features.axis.describe()}",
+                mend="harmonise the batch first (soil_assets.spectra.harmonise)",
+            )
+        phi = features.kernel.transform(batch.spectra)
+        bands = features.bands.apply(batch.spectra)
+        usable = np.isfinite(phi).all(axis=1) & np.isfinite(bands).all(axis=1)
+        values = {p.name: batch.property_values(p.name) for p in properties}
+        for prop, known in ((p, np.isfinite(v)) for p, v in values.items()):
+            if (known & ~usable).any():
                 raise BadInput(
-                    "a spectrum cannot be used",
-                    row=int(np.flatnonzero(known)[~np.isfinite(x).all(axis=1)][0]) + 1,
+                    f"a spectrum of batch {name} has a value of {prop} and cannot be used",
+                    row=int(np.flatnonzero(known & ~usable)[0]) + 1,
                     mend="quarantine flat or incomplete spectra first",
                 )
-            key = known.tobytes()
-            if key not in shared:
-                shared[key] = (x.sum(axis=0), x.T @ x)
-            sum_x, xx = shared[key]
-            sums[prop.name] = CrossProducts(
-                int(known.sum()), origin, sum_x, float(y.sum()), xx, x.T @ y, float(y @ y)
+        targets = {p.name: transforms.forward(values[p.name], p.transform) for p in properties}
+        labels = group_names(batch, name)
+        fold = features.fold_of(labels)
+        parts: list[tuple[PropertySums, PropertySums]] = []
+        for k in range(features.folds):
+            rows = usable & (fold == k)
+            own = {p: v[rows] for p, v in targets.items()}
+            parts.append(
+                (
+                    PropertySums.of(phi[rows], own, features.kernel_origin),
+                    PropertySums.of(bands[rows], own, features.band_origin),
+                )
             )
-        return cls(features_identity(features), sums)
+        any_known = usable & np.any([np.isfinite(v) for v in values.values()], axis=0)
+        rows = np.flatnonzero(any_known)
+        ids = batch.sample_ids.astype(str).to_numpy()
+        rows = rows[chosen_rows(list(ids[rows]), features.seed)]
+        sample = CalibrationSample(
+            np.full(rows.size, name),
+            np.array([labels[i] for i in rows], dtype=np.str_),
+            fold[rows],
+            phi[rows],
+            bands[rows],
+            {p: v[rows] for p, v in targets.items()},
+        )
+        facts = BatchFacts(
+            batch.content_hash() if content is None else content,
+            len(batch),
+            {p: int(np.isfinite(v).sum()) for p, v in values.items()},
+            _ranges(values),
+            _ranges(targets),
+            tuple(sorted({_short_hash(label) for label in labels})),
+            hashlib.sha256("\n".join(sorted(ids)).encode()).hexdigest(),
+        )
+        return cls(
+            features.identity, {name: facts}, tuple(k for k, _ in parts), tuple(b for _, b in parts), sample
+        )
+
+    @property
+    def properties(self) -> tuple[str, ...]:
+        """Names of the properties."""
+        return tuple(self.kernel[0].sums)
 
     def __add__(self, other: BatchStatistics) -> BatchStatistics:
-        return self._combine(other, np.add)
+        """Add batches that are not in these yet.
+
+        Raises
+        ------
+        BadInput
+            For other features or properties, or a batch that would be counted twice.
+        """
+        self._check(other)
+        twice = sorted(set(self.batches) & set(other.batches))
+        if twice:
+            raise BadInput("a batch would be counted twice", found=", ".join(twice))
+        return BatchStatistics(
+            self.features_id,
+            dict(sorted({**self.batches, **other.batches}.items())),
+            tuple(a + b for a, b in zip(self.kernel, other.kernel, strict=True)),
+            tuple(a + b for a, b in zip(self.bands, other.bands, strict=True)),
+            CalibrationSample.joined([self.sample, other.sample]),
+        )
 
     def __sub__(self, other: BatchStatistics) -> BatchStatistics:
-        return self._combine(other, np.subtract)
+        """Take batches away that are in these, in the very content they were added with.
 
-    def _combine(self, other: BatchStatistics, operation: Callable[..., Any]) -> BatchStatistics:
-        if self.features_id != other.features_id or set(self.sums) != set(other.sums):
+        Raises
+        ------
+        BadInput
+            For other features or properties, or a batch that is not in these.
+        """
+        self._check(other)
+        for name, facts in other.batches.items():
+            if name not in self.batches or self.batches[name].content != facts.content:
+                raise BadInput(
+                    f"batch {name} is not in the statistics as it is to be taken away",
+                    found=self.batches[name].content[:12] if name in self.batches else "not in them",
+                    expected=facts.content[:12],
+                )
+        sample = self.sample
+        for name in other.batches:
+            sample = sample.without(name)
+        return BatchStatistics(
+            self.features_id,
+            {name: facts for name, facts in self.batches.items() if name not in other.batches},
+            tuple(a - b for a, b in zip(self.kernel, other.kernel, strict=True)),
+            tuple(a - b for a, b in zip(self.bands, other.bands, strict=True)),
+            sample,
+        )
+
+    def _check(self, other: BatchStatistics) -> None:
+        if self.features_id != other.features_id or set(self.properties) != set(other.properties):
             raise BadInput(
                 "statistics over different features or properties cannot be combined",
-                found=", ".join(sorted(other.sums)),
-                expected=", ".join(sorted(self.sums)),
+                found=", ".join(sorted(other.properties)),
+                expected=", ".join(sorted(self.properties)),
                 mend="compute the statistics of every batch again with the new features",
             )
-        matrices: dict[tuple[int, int], FloatArray] = {}
-        sums = {}
-        for name, a in self.sums.items():
-            b = other.sums[name]
-            key = (id(a.xx), id(b.xx))
-            if key not in matrices:  # shared matrices are combined once and stay shared
-                matrices[key] = operation(a.xx, b.xx)
-            sums[name] = CrossProducts(
-                int(operation(a.n, b.n)), a.origin, operation(a.sum_x, b.sum_x),
-                float(operation(a.sum_y, b.sum_y)), matrices[key], operation(a.xy, b.xy),
-                float(operation(a.yy, b.yy)),
-            )  # fmt: skip
-        return BatchStatistics(self.features_id, sums)
 
-    def release(self, features: LandmarkFeatures, penalty: float) -> dict[str, LandmarkPredictor]:
-        """Solve every property's ridge and return predictors, on the modelling scale.
+    def of_property(self, prop: str) -> tuple[list[CrossProducts], list[CrossProducts]]:
+        """Return the sums of one property by fold: of landmark features and of averaged bands."""
+        return [p.sums[prop] for p in self.kernel], [p.sums[prop] for p in self.bands]
 
-        Raises
-        ------
-        BadInput
-            When the features are not those of the sums.
-        """
-        if features_identity(features) != self.features_id:
-            raise BadInput("the statistics belong to other features")
-        return {name: features.predictor(*ridge(sums, penalty)) for name, sums in self.sums.items()}
+    def whole(self, prop: str) -> CrossProducts:
+        """Return the sums of landmark features with one property over all folds."""
+        return total(p.sums[prop] for p in self.kernel)
 
-    def save(self, file: str | Path) -> None:
-        """Write to one npz file; matrices that properties share are written once."""
-        arrays: dict[str, npt.NDArray[Any]] = {
+    def to_bytes(self) -> bytes:
+        """Return the statistics as one npz archive; equal statistics give equal bytes."""
+        facts = {name: vars(f) for name, f in self.batches.items()}
+        arrays: dict[str, Any] = {
             "schema_version": np.array(SCHEMA_VERSION),
             "features_id": np.array(self.features_id),
-            "names": np.array(list(self.sums)),
+            "batches": np.array(json.dumps(facts, sort_keys=True)),
+            "kernel_origin": self.kernel[0].sums[self.properties[0]].origin,
+            "band_origin": self.bands[0].sums[self.properties[0]].origin,
+            "folds": np.array(len(self.kernel)),
+            **{f"sample/{k}": v for k, v in self.sample.arrays().items()},
         }
-        places: dict[int, int] = {}
-        for i, sums in enumerate(self.sums.values()):
-            place = places.setdefault(id(sums.xx), len(places))
-            arrays[f"xx/{place}"] = sums.xx
-            arrays[f"{i}/place"] = np.array(place)
-            arrays[f"{i}/scalars"] = np.array([sums.n, sums.sum_y, sums.yy])
-            arrays[f"{i}/sum_x"], arrays[f"{i}/xy"] = sums.sum_x, sums.xy
-        target = Path(file)
-        temporary = target.with_name(f".{target.name}.tmp.npz")
-        np.savez(temporary, **arrays)  # type: ignore[arg-type]
-        temporary.replace(target)
+        for kind, sums in (("kernel", self.kernel), ("bands", self.bands)):
+            for fold, part in enumerate(sums):
+                arrays |= {f"{kind}/{fold}/{k}": v for k, v in part.arrays().items()}
+        return pack(arrays, compressed=False)
 
     @classmethod
-    def load(cls, file: str | Path) -> BatchStatistics:
-        """Read what :meth:`save` wrote.
+    def from_bytes(cls, content: bytes) -> BatchStatistics:
+        """Build from what :meth:`to_bytes` gave.
 
         Raises
         ------
         BadInput
-            For a file of a newer schema.
+            For a newer schema.
         """
-        with np.load(file, allow_pickle=False) as stored:
-            if int(stored["schema_version"]) > SCHEMA_VERSION:
-                raise BadInput("statistics of a newer schema", file=str(file), mend="use a newer soil_assets")
-            matrices: dict[int, FloatArray] = {}
-            sums = {}
-            for i, name in enumerate(stored["names"].tolist()):
-                place = int(stored[f"{i}/place"])
-                if place not in matrices:
-                    matrices[place] = stored[f"xx/{place}"]
-                n, sum_y, yy = stored[f"{i}/scalars"].tolist()
-                sum_x = stored[f"{i}/sum_x"]
-                sums[name] = CrossProducts(
-                    int(n), np.zeros_like(sum_x), sum_x, sum_y, matrices[place], stored[f"{i}/xy"], yy
-                )
-            return cls(str(stored["features_id"]), sums)
+        with np.load(io.BytesIO(content), allow_pickle=False) as stored:
+            check_schema(int(stored["schema_version"]), SCHEMA_VERSION, "batch statistics")
+            names = stored.files
+
+            def under(prefix: str) -> dict[str, npt.NDArray[Any]]:
+                return {n.removeprefix(prefix): stored[n] for n in names if n.startswith(prefix)}
+
+            folds = range(int(stored["folds"]))
+            batches = {name: _facts_from(facts) for name, facts in json.loads(str(stored["batches"])).items()}
+            kernel_origin, band_origin = stored["kernel_origin"], stored["band_origin"]
+            return cls(
+                str(stored["features_id"]),
+                batches,
+                tuple(PropertySums.from_arrays(under(f"kernel/{k}/"), kernel_origin) for k in folds),
+                tuple(PropertySums.from_arrays(under(f"bands/{k}/"), band_origin) for k in folds),
+                CalibrationSample.from_arrays(under("sample/")),
+            )
 
 
-def features_identity(features: LandmarkFeatures) -> str:
-    """Return a hash of everything that a feature map consists of."""
-    digest = hashlib.sha256(repr((features.pretreatment.to_dict(), features.gamma)).encode())
-    digest.update(features.landmarks.tobytes() + features.whitening.tobytes())
-    return digest.hexdigest()
+def _facts_from(raw: Mapping[str, Any]) -> BatchFacts:
+    pairs = {key: {p: (v[0], v[1]) for p, v in raw[key].items()} for key in ("ranges", "scaled_ranges")}
+    return BatchFacts(**{**raw, **pairs, "groups": tuple(raw["groups"])})
+
+
+def group_names(batch: SpectralBatch, name: str) -> list[str]:
+    """Return the group of every scan by name: site, else profile, else sample, as ``SpectralBatch.groups`` does."""
+    for column in ("site", "profile", "sample_id"):
+        if column in batch.samples.columns and batch.samples[column].notna().all():
+            return [f"{column}:{str(v).strip().lower()}" for v in batch.samples[column]]
+    return [f"row:{name}:{i}" for i in range(len(batch))]
+
+
+def _ranges(values: Mapping[str, FloatArray]) -> dict[str, tuple[float, float]]:
+    return {
+        name: (float(np.nanmin(v)), float(np.nanmax(v))) for name, v in values.items() if np.isfinite(v).any()
+    }
+
+
+def _short_hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

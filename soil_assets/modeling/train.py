@@ -128,7 +128,7 @@ def _train(
         "nested_choices": nested_choices,
         "cross_validation": regression_metrics(observed, held_out_unit),
         **against,
-        **_kept_for_drift(held_out_unit, observed, codes, domain.held["distance"], recipe.seed),
+        **kept_for_drift(held_out_unit, observed, codes, domain.held["distance"], recipe.seed),
         "recipe_fingerprint": recipe.fingerprint(),
         "ids_sha256": _ids_hash(batch, rows),
     }
@@ -152,7 +152,7 @@ def _train(
     )
 
 
-def _kept_for_drift(
+def kept_for_drift(
     predicted: FloatArray,
     observed: FloatArray,
     groups: IntArray,
