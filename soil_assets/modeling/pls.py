@@ -50,10 +50,11 @@ class PlsChoice:
 
 def fit(data: TrainingData, recipe: Recipe) -> Fitted:
     """Choose pre-treatment and component count by grouped folds inside the data, and fit."""
-    treated = [p.apply(data.spectra) for p in recipe.pretreatments]
+    pretreatments = [p.fitted(data.spectra) for p in recipe.pretreatments]
+    treated = [p.apply(data.spectra) for p in pretreatments]
     fold = grouped_folds(data.groups, recipe.folds, recipe.seed)
     choice = choose(treated, data.target, fold, recipe.max_components, recipe.parsimony)
-    pretreatment = recipe.pretreatments[choice.pretreatment]
+    pretreatment = pretreatments[choice.pretreatment]
     predictor, importance = fit_components(
         treated[choice.pretreatment], data.target, choice.components, pretreatment
     )

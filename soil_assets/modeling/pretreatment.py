@@ -1,21 +1,25 @@
-"""Spectral pre-treatments as data, in a chemotools form to train with and a numpy form to predict with.
+"""Spectral pre-treatments as data: chains of steps, what they are called, and how they are written down.
 
-Belongs here: per-spectrum corrections and derivatives, and what they are called in an artifact.
-Does not belong here: anything fitted on several spectra (each step here sees one spectrum at a time, so no
-validation fold can leak through it) and conversions of axis or quantity (``spectra.harmonise``).
+Belongs here: steps with their parameters, chains, names in an artifact. Does not belong here: the arithmetic
+(``pretreatment_steps``), reading names from a recipe (``pretreatment_names``) and conversions of axis or quantity
+(``spectra.harmonise``).
+
+Every step but scatter correction (``msc``) sees one spectrum at a time. ``msc`` needs a reference, the mean of the
+training spectra: :meth:`Pretreatment.fitted` gives it one, and learners call that on the spectra they train on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from soil_assets.errors import BadInput
+from soil_assets.modeling import pretreatment_steps
+from soil_assets.modeling.pretreatment_steps import FITTED, PARAMETERS
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -26,27 +30,34 @@ class Step:
 
     Parameters
     ----------
-    name : {"snv", "savgol", "detrend", "average"}
-        Standard normal variate; Savitzky-Golay smoothing or derivative; removal of a polynomial baseline;
-        averaging of neighbouring bands.
+    name : {"snv", "msc", "savgol", "detrend", "average", "reflectance", "continuum", "mask"}
+        Standard normal variate; multiplicative scatter correction; Savitzky-Golay smoothing or derivative; removal
+        of a polynomial baseline; averaging of neighbouring bands; absorbance to reflectance; division by the
+        upper convex hull; leaving bands out.
     parameters : mapping of str to int
         ``savgol``: ``window``, ``polyorder``, ``deriv``. ``detrend``: ``order``.
         ``average``: ``bands``, about how many bands remain (a whole number of bands is averaged each time).
+        ``mask``: ``start``, ``stop``, the positions of the first band left out and of the next one kept.
+    reference : tuple of float
+        Of ``msc`` once it is fitted; empty otherwise.
     """
 
     name: str
     parameters: Mapping[str, int] = field(default_factory=dict)
+    reference: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        expected = _PARAMETERS.get(self.name)
+        expected = PARAMETERS.get(self.name)
         if expected is None:
-            raise BadInput("unknown pre-treatment step", found=self.name, expected=", ".join(_PARAMETERS))
+            raise BadInput("unknown pre-treatment step", found=self.name, expected=", ".join(PARAMETERS))
         if set(self.parameters) != expected:
             raise BadInput(
                 f"wrong parameters of pre-treatment step {self.name}",
                 found=", ".join(sorted(self.parameters)) or "none",
                 expected=", ".join(sorted(expected)) or "none",
             )
+        if self.reference and self.name not in FITTED:
+            raise BadInput(f"pre-treatment step {self.name} has no reference")
         if self.name == "savgol":
             window, polyorder, deriv = (self.parameters[k] for k in ("window", "polyorder", "deriv"))
             if window < 3 or window % 2 == 0 or not 0 <= deriv <= polyorder < window:
@@ -55,22 +66,16 @@ class Step:
                     found=f"window {window}, polyorder {polyorder}, deriv {deriv}",
                     expected="an odd window of at least 3, and deriv <= polyorder < window",
                 )
+        if self.name == "mask" and not 0 <= self.parameters["start"] < self.parameters["stop"]:
+            raise BadInput("an empty mask", found=f"{dict(self.parameters)}", expected="0 <= start < stop")
 
     def __hash__(self) -> int:
-        return hash((self.name, tuple(sorted(self.parameters.items()))))
-
-
-_PARAMETERS: dict[str, set[str]] = {
-    "snv": set(),
-    "savgol": {"window", "polyorder", "deriv"},
-    "detrend": {"order"},
-    "average": {"bands"},
-}
+        return hash((self.name, tuple(sorted(self.parameters.items())), self.reference))
 
 
 @dataclass(frozen=True)
 class Pretreatment:
-    """A short chain of steps, applied left to right to every spectrum by itself.
+    """A short chain of steps, applied left to right.
 
     Parameters
     ----------
@@ -93,18 +98,36 @@ class Pretreatment:
 
         Returns
         -------
-        ndarray of float64, shape (n_samples, n_bands), fewer bands after ``average``
+        ndarray of float64, shape (n_samples, n_bands), fewer bands after ``average`` and ``mask``
             A flat spectrum has no standard normal variate: its row is NaN.
 
         Raises
         ------
         BadInput
-            When the spectra have fewer bands than a window.
+            When the spectra have too few bands, or a step has not been fitted.
         """
         treated = np.array(spectra, dtype=np.float64, ndmin=2)
         for step in self.steps:
-            treated = _NUMPY_FORM[step.name](treated, step.parameters)
+            treated = pretreatment_steps.apply(step, treated)
         return treated
+
+    @property
+    def needs_fit(self) -> bool:
+        """Whether a step still lacks its reference."""
+        return any(s.name in FITTED and not s.reference for s in self.steps)
+
+    def fitted(self, spectra: npt.ArrayLike) -> Pretreatment:
+        """Return the chain with every reference taken from these training spectra; itself when none is needed."""
+        if not self.needs_fit:
+            return self
+        treated = np.array(spectra, dtype=np.float64, ndmin=2)
+        steps = []
+        for step in self.steps:
+            if step.name in FITTED and not step.reference:
+                step = replace(step, reference=tuple(float(v) for v in treated.mean(axis=0)))
+            steps.append(step)
+            treated = pretreatment_steps.apply(step, treated)
+        return Pretreatment(self.name, tuple(steps))
 
     def transformer(self) -> Any:
         """Return the same chain as a scikit-learn pipeline of chemotools transformers."""
@@ -113,11 +136,11 @@ class Pretreatment:
 
         if not self.steps:
             return FunctionTransformer()
-        return make_pipeline(*(_chemotools(step) for step in self.steps))
+        return make_pipeline(*(pretreatment_steps.transformer(step) for step in self.steps))
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready form; :meth:`from_dict` reads it back."""
-        return {"name": self.name, "steps": [{"name": s.name, **s.parameters} for s in self.steps]}
+        return {"name": self.name, "steps": [_step_to_dict(s) for s in self.steps]}
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> Pretreatment:
@@ -128,10 +151,17 @@ class Pretreatment:
         BadInput
             For an unknown step or parameter.
         """
-        steps = tuple(
-            Step(str(s["name"]), {k: int(v) for k, v in s.items() if k != "name"}) for s in raw["steps"]
-        )
-        return cls(str(raw["name"]), steps)
+        return cls(str(raw["name"]), tuple(_step_from_dict(s) for s in raw["steps"]))
+
+
+def _step_to_dict(step: Step) -> dict[str, Any]:
+    reference = {"reference": list(step.reference)} if step.reference else {}
+    return {"name": step.name, **step.parameters, **reference}
+
+
+def _step_from_dict(raw: Mapping[str, Any]) -> Step:
+    parameters = {k: int(v) for k, v in raw.items() if k not in ("name", "reference")}
+    return Step(str(raw["name"]), parameters, tuple(float(v) for v in raw.get("reference", ())))
 
 
 def snv() -> Step:
@@ -154,6 +184,26 @@ def average(bands: int) -> Step:
     return Step("average", {"bands": bands})
 
 
+def msc() -> Step:
+    """Multiplicative scatter correction (Geladi, MacDougall & Martens 1985, Appl. Spectrosc. 39, 491)."""
+    return Step("msc")
+
+
+def reflectance() -> Step:
+    """Turn absorbance, log10(1/R), into reflectance."""
+    return Step("reflectance")
+
+
+def continuum() -> Step:
+    """Divide reflectance by its upper convex hull (Clark & Roush 1984, J. Geophys. Res. 89, 6329)."""
+    return Step("continuum")
+
+
+def mask(start: int, stop: int) -> Step:
+    """Leave out the bands from position ``start`` up to, not including, ``stop``."""
+    return Step("mask", {"start": start, "stop": stop})
+
+
 def chain(*steps: Step) -> Pretreatment:
     """Name a chain after its steps."""
     return Pretreatment(" + ".join(_step_name(s) for s in steps) or "none", steps)
@@ -166,96 +216,6 @@ def _step_name(step: Step) -> str:
     return step.name + (f"({', '.join(str(v) for v in p.values())})" if p else "")
 
 
-# -- numpy form ------------------------------------------------------------------------------------------
-
-
-def _apply_snv(spectra: FloatArray, _: Mapping[str, int]) -> FloatArray:
-    centred = spectra - spectra.mean(axis=1, keepdims=True)
-    spread = spectra.std(axis=1, keepdims=True)
-    return np.asarray(np.divide(centred, spread, out=np.full_like(centred, np.nan), where=spread > 0))
-
-
-def _apply_savgol(spectra: FloatArray, parameters: Mapping[str, int]) -> FloatArray:
-    window, polyorder, deriv = (parameters[k] for k in ("window", "polyorder", "deriv"))
-    n_bands = spectra.shape[1]
-    if n_bands < window:
-        raise BadInput(
-            "fewer bands than the Savitzky-Golay window", found=str(n_bands), expected=f">= {window}"
-        )
-    weights = _savgol_weights(window, polyorder, deriv)
-    half = window // 2
-    filtered = np.empty_like(spectra)
-    inner = filtered[:, half : n_bands - half]
-    inner[:] = weights[half, 0] * spectra[:, : n_bands - 2 * half]
-    for tap in range(1, window):  # over the window's few taps, never over bands
-        inner += weights[half, tap] * spectra[:, tap : n_bands - 2 * half + tap]
-    filtered[:, :half] = spectra[:, :window] @ weights[:half].T
-    filtered[:, n_bands - half :] = spectra[:, -window:] @ weights[half + 1 :].T
-    return filtered
-
-
-@lru_cache(maxsize=64)
-def _savgol_weights(window: int, polyorder: int, deriv: int) -> FloatArray:
-    """Weights, shape (window, window): row i gives the derivative at position i of the fitted polynomial."""
-    # On [-1, 1] the design is well conditioned; the chain rule brings the derivative back to one band's step.
-    half = window // 2
-    position = np.arange(-half, half + 1) / half
-    fit = np.linalg.pinv(np.vander(position, polyorder + 1, increasing=True))
-    derived = np.zeros((window, polyorder + 1))
-    for power in range(deriv, polyorder + 1):
-        factor = float(np.prod(np.arange(power - deriv + 1, power + 1)))
-        derived[:, power] = factor * position ** (power - deriv)
-    weights = derived @ fit / half**deriv
-    weights.setflags(write=False)
-    return np.asarray(weights)
-
-
-def _apply_detrend(spectra: FloatArray, parameters: Mapping[str, int]) -> FloatArray:
-    basis, _ = np.linalg.qr(np.vander(np.linspace(-1, 1, spectra.shape[1]), parameters["order"] + 1))
-    return np.asarray(spectra - (spectra @ basis) @ basis.T)
-
-
-def _apply_average(spectra: FloatArray, parameters: Mapping[str, int]) -> FloatArray:
-    n, n_bands = spectra.shape
-    width = max(1, round(n_bands / parameters["bands"]))
-    kept = n_bands // width
-    return np.asarray(spectra[:, : kept * width].reshape(n, kept, width).mean(axis=2))
-
-
-_NUMPY_FORM: dict[str, Callable[[FloatArray, Mapping[str, int]], FloatArray]] = {
-    "snv": _apply_snv,
-    "savgol": _apply_savgol,
-    "detrend": _apply_detrend,
-    "average": _apply_average,
-}
-
-
-# -- chemotools form -------------------------------------------------------------------------------------
-
-
-def _chemotools(step: Step) -> Any:
-    if step.name == "snv":
-        from chemotools.scatter import StandardNormalVariate
-
-        return StandardNormalVariate()
-    if step.name == "savgol":
-        from chemotools.derivative import SavitzkyGolay
-
-        p = step.parameters
-        return SavitzkyGolay(
-            window_length=p["window"], polyorder=p["polyorder"], deriv=p["deriv"], mode="interp"
-        )
-    if step.name == "average":
-        from functools import partial
-
-        from sklearn.preprocessing import FunctionTransformer
-
-        return FunctionTransformer(partial(_apply_average, parameters=step.parameters))
-    from chemotools.baseline import PolynomialCorrection
-
-    return PolynomialCorrection(order=step.parameters["order"])
-
-
 #: What the PLS learner chooses among unless a recipe says otherwise.
 DEFAULT_PRETREATMENTS: tuple[Pretreatment, ...] = (
     chain(),
@@ -265,20 +225,3 @@ DEFAULT_PRETREATMENTS: tuple[Pretreatment, ...] = (
     chain(snv(), savgol(21, 2, 1)),
     chain(snv(), savgol(15, 3, 2)),
 )
-
-
-def by_name(
-    names: Sequence[str], among: Sequence[Pretreatment] = DEFAULT_PRETREATMENTS
-) -> tuple[Pretreatment, ...]:
-    """Return pre-treatments by their names.
-
-    Raises
-    ------
-    BadInput
-        When a name is not among the known ones.
-    """
-    known = {p.name: p for p in among}
-    missing = [n for n in names if n not in known]
-    if missing:
-        raise BadInput("unknown pre-treatment", found=", ".join(missing), expected=", ".join(known))
-    return tuple(known[n] for n in names)

@@ -54,7 +54,7 @@ class Candidate:
 def candidates(data: TrainingData, recipe: Recipe) -> list[Candidate]:
     """List PLS and landmark candidates for every pre-treatment of the recipe."""
     listed = []
-    for pretreatment in recipe.pretreatments:
+    for pretreatment in (p.fitted(data.spectra) for p in recipe.pretreatments):
         n_bands = pretreatment.apply(data.spectra[:1]).shape[1]
         most = min(recipe.max_components, n_bands)
         listed.append(_pls_candidate(pretreatment, most))

@@ -88,7 +88,7 @@ def check_groups(codes: IntArray) -> None:
 def check_treated(spectra: FloatArray, recipe: Recipe) -> None:
     """Refuse spectra that a pre-treatment of the recipe cannot be applied to."""
     for pretreatment in recipe.pretreatments:
-        bad = np.flatnonzero(~np.isfinite(pretreatment.apply(spectra)).all(axis=1))
+        bad = np.flatnonzero(~np.isfinite(pretreatment.fitted(spectra).apply(spectra)).all(axis=1))
         if bad.size:
             raise BadInput(
                 f"{bad.size} training spectra are flat: they have no {pretreatment.name}",
