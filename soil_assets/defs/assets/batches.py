@@ -97,7 +97,10 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
         owners=OWNERS,
         dagster_type=dg.Any,
         code_version=code_version(
-            "quality", "spectra", "adapters/great_expectations.py", settings=[policy.quality, settings.axis]
+            "quality",
+            "spectra",
+            "adapters/great_expectations.py",
+            settings=[policy.quality, settings.axis, settings.properties, settings.catalogue],
         ),
         check_specs=check_specs("validated_batches", VALIDATED, BATCHES),
         automation_condition=after_passed_gates(),
@@ -122,6 +125,7 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
             known=known_scans(context.instance, soil, context.partition_key),
             reference_figures=ReferenceFigures.of(reference_spectra),
             releases=soil.releases(context.partition_key),
+            used=settings.properties,
         )
         counts = dict(result.counts)
         seen = (
