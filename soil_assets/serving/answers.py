@@ -190,8 +190,19 @@ def choose(asked: Asked, models: Mapping[str, LoadedModel]) -> tuple[list[str], 
     return properties, wanted.levels
 
 
-def warnings_of(asked: Asked, policy: QualityPolicy) -> list[list[str]]:
-    """Say of each spectrum what makes its quantity or scale doubtful; the limits are the quality gate's."""
+def doubts(asked: Asked, policy: QualityPolicy, columns: Mapping[str, dict[str, Any]]) -> list[list[str]]:
+    """Say of each spectrum what makes its quantity or scale doubtful; one that cannot be is marked as outside.
+
+    A model that standardises every spectrum cannot see that one was given in percent; the quality gate's limits of
+    possible intensities can, and a batch's scan beyond them would have been quarantined.
+
+    Parameters
+    ----------
+    asked : Asked
+    policy : QualityPolicy
+    columns : mapping of str to dict
+        By property; ``inside`` and ``reason`` are changed in place.
+    """
     spectra = asked.spectra
     divisor = np.float32(100.0 if asked.scale == "percent" else 1.0)
     low, high = policy.absorbance_possible if asked.quantity == "absorbance" else policy.reflectance_possible
@@ -207,6 +218,9 @@ def warnings_of(asked: Asked, policy: QualityPolicy) -> list[list[str]]:
             f"{beyond[row]} intensities cannot be {asked.quantity} as a {asked.scale} (up to {worst:.3g}; possible "
             f"is {low * divisor:g} to {high * divisor:g}): check quantity and scale"
         )
+        for of in columns.values():
+            of["inside"][row] = False
+            of["reason"][row] = "; ".join(filter(None, ("impossible intensities", of["reason"][row])))
     return said
 
 

@@ -26,7 +26,12 @@ from soil_assets.serving.refusals import Refused, facts_of, status_of
 from soil_assets.serving.service import PredictionService
 
 _JSON = "application/json"
-_PAGE = {"app.js": "text/javascript", "style.css": "text/css", "icon.svg": "image/svg+xml"}
+_PAGE = {
+    "app.js": "text/javascript",
+    "plot.js": "text/javascript",
+    "style.css": "text/css",
+    "icon.svg": "image/svg+xml",
+}
 #: The page loads nothing from anywhere else and cannot be framed.
 _PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "

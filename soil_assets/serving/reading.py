@@ -31,6 +31,8 @@ from soil_assets.spectra.axis import Axis
 _FILES_A_PROCESS = 200
 _LONGEST_LINE = 64 << 20
 _MEMORY = 4 << 30
+#: A semicolon that stands in no brackets.
+_BETWEEN_NOTES = re.compile(r"; (?![^(]*\))")
 
 
 class FileQuery(Wanted):
@@ -192,7 +194,7 @@ def _read(task: dict[str, Any]) -> dict[str, Any]:
         str(i + 1) if name != name or name is None else str(name)[:200]
         for i, name in enumerate(samples["sample_id"])
     ]
-    notes = [note for note in str(batch.origin.get("inferred", "")).split("; ") if note]
+    notes = [note for note in _BETWEEN_NOTES.split(str(batch.origin.get("inferred", ""))) if note]
     places = {"source_file": "file", "source_row": "row"}
     known = {new: samples[old].tolist() for old, new in places.items() if old in samples}
     rows = [

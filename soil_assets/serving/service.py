@@ -20,7 +20,7 @@ import orjson
 from starlette.requests import Request
 
 from soil_assets.errors import BadInput
-from soil_assets.serving.answers import answer, choose, warnings_of
+from soil_assets.serving.answers import answer, choose, doubts
 from soil_assets.serving.body import LARGE, Bodies, give_back
 from soil_assets.serving.figures import Figures
 from soil_assets.serving.incoming import Asked, from_json, validated
@@ -195,7 +195,9 @@ class PredictionService:
             check_time=_deadline(until),
             executor=self._pieces,
         )
-        said = answer(request_id, asked, columns, snapshot.models, levels, warnings_of(asked, self.policy))
+        said = answer(
+            request_id, asked, columns, snapshot.models, levels, doubts(asked, self.policy, columns)
+        )
         facts["versions"] = {p: snapshot.models[p].version for p in properties}
         facts["outside"] = said["outside"]
         self.figures.spectra.observe(len(asked))
