@@ -130,7 +130,7 @@ def test_an_alias_of_another_property_is_refused(tmp_path: Path) -> None:
 
 
 def test_every_quality_key_is_explained_in_the_shipped_file_and_in_a_proposal(tmp_path: Path) -> None:
-    from soil_assets.config import quality_section
+    from soil_assets.quality_policy import quality_section
 
     shipped = (Path(__file__).resolve().parent.parent / "soil.yaml").read_text(encoding="utf-8")
     section = quality_section(Settings().policy.quality)

@@ -95,8 +95,8 @@ def landed_batch(rows: int, seed: int) -> SpectralBatch:
 def measure_gate() -> list[Figure]:
     """Time the whole gate with Great Expectations, imports and one small batch ahead of it."""
     from soil_assets.adapters.great_expectations import evaluate
-    from soil_assets.config import QualityPolicy
     from soil_assets.quality.gate import QualityResult, assess
+    from soil_assets.quality_policy import QualityPolicy
     from soil_assets.spectra.catalogue import built_in_catalogue
 
     catalogue = built_in_catalogue()
@@ -136,9 +136,9 @@ def measure_gate() -> list[Figure]:
 
 def measure_copies() -> list[Figure]:
     """Time the search of a batch among known scans: indexing the library once, then searching it."""
-    from soil_assets.config import QualityPolicy
     from soil_assets.quality.duplicates import landed_before
     from soil_assets.quality.known import KnownSpectra
+    from soil_assets.quality_policy import QualityPolicy
 
     near = QualityPolicy().near_copy_distance
     planted = 100

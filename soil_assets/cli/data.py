@@ -220,7 +220,7 @@ def init(
     import yaml
 
     from soil_assets.cli.inputs import catalogue_of, landed_from
-    from soil_assets.config import quality_section
+    from soil_assets.quality_policy import quality_section
     from soil_assets.spectra.proposal import propose
 
     settings = load_settings()

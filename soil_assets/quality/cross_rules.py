@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from soil_assets.config import QualityPolicy
 from soil_assets.quality.expectations import Expectation, Severity
+from soil_assets.quality_policy import QualityPolicy
 from soil_assets.spectra.catalogue import Catalogue
 
 Floats = npt.NDArray[np.float64]

@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from soil_assets.config import QualityPolicy
 from soil_assets.quality.batch_findings import batch_findings
 from soil_assets.quality.cross_rules import blank_zero_texture, cross_columns, set_impossible_aside
 from soil_assets.quality.duplicates import copies_within, landed_before
@@ -29,6 +28,7 @@ from soil_assets.quality.reference_figures import ReferenceFigures, feature_figu
 from soil_assets.quality.releases import Release, apply_releases, scan_keys
 from soil_assets.quality.replicates import contradicting_results, replicate_figures
 from soil_assets.quality.rulebook import all_rules
+from soil_assets.quality_policy import QualityPolicy
 from soil_assets.spectra.axis import Axis
 from soil_assets.spectra.batch import Quantity, SpectralBatch
 from soil_assets.spectra.catalogue import Catalogue

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from soil_assets.config import QualityPolicy
 from soil_assets.quality.expectations import CHECKS, Check, Severity
 from soil_assets.quality.findings import FILE, WHOLE_BATCH
+from soil_assets.quality_policy import QualityPolicy
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from collections.abc import Collection
 
 import pandas as pd
 
-from soil_assets.config import QualityPolicy
 from soil_assets.quality.cross_rules import cross_rules
 from soil_assets.quality.expectations import Expectation
 from soil_assets.quality.rules import duplicate_rules, property_rules, replicate_rules, sample_rules
 from soil_assets.quality.spectrum_rules import spectrum_rules
+from soil_assets.quality_policy import QualityPolicy
 from soil_assets.spectra.axis import Axis
 from soil_assets.spectra.batch import Quantity
 from soil_assets.spectra.catalogue import Catalogue

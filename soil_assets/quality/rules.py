@@ -11,8 +11,8 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 
-from soil_assets.config import QualityPolicy
 from soil_assets.quality.expectations import Expectation
+from soil_assets.quality_policy import QualityPolicy
 from soil_assets.spectra.catalogue import Catalogue, Property
 from soil_assets.spectra.lab import CONFLICTS, UNREAD
 

@@ -7,8 +7,8 @@ computed (``quality.figures``, ``quality.features``) and rules about the samples
 
 from __future__ import annotations
 
-from soil_assets.config import QualityPolicy
 from soil_assets.quality.expectations import Expectation, Severity
+from soil_assets.quality_policy import QualityPolicy
 from soil_assets.spectra.axis import Axis
 from soil_assets.spectra.batch import Quantity
 

@@ -7,9 +7,9 @@ from functools import cache
 
 import numpy as np
 
-from soil_assets.config import QualityPolicy
 from soil_assets.quality.expectations import Evaluate, evaluate
 from soil_assets.quality.gate import LandedBatch, QualityResult, assess
+from soil_assets.quality_policy import QualityPolicy
 from soil_assets.spectra.axis import Axis
 from soil_assets.spectra.batch import SpectralBatch
 from soil_assets.spectra.catalogue import built_in_catalogue

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from soil_assets.config import QualityPolicy
 from soil_assets.quality.cross_rules import blank_zero_texture, cross_columns, cross_rules
 from soil_assets.quality.expectations import evaluate
 from soil_assets.quality.unit_suspicion import suspect_units
+from soil_assets.quality_policy import QualityPolicy
 from soil_assets.spectra.catalogue import built_in_catalogue
 from soil_assets.spectra.embedded import limesoda
 from soil_assets.spectra.lab import standardise

@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from soil_assets.config import QualityPolicy
 from soil_assets.errors import BadInput
 from soil_assets.quality.duplicates import copies_within, landed_before
 from soil_assets.quality.known import KnownSpectra, signatures
 from soil_assets.quality.replicates import snv
+from soil_assets.quality_policy import QualityPolicy
 from soil_assets.spectra.axis import Axis
 from soil_assets.spectra.harmonise import harmonise
 from soil_assets_tests.quality.batches import AXIS, judge, real

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from soil_assets.config import QualityPolicy
 from soil_assets.quality.expectations import CHECKS
+from soil_assets.quality_policy import QualityPolicy
 from soil_assets.spectra.axis import Axis
 from soil_assets.spectra.batch import SpectralBatch
 from soil_assets.spectra.catalogue import built_in_catalogue

@@ -2,9 +2,9 @@ import re
 
 import pytest
 
-from soil_assets.config import QualityPolicy
 from soil_assets.quality.expectations import CHECKS, Expectation
 from soil_assets.quality.rulebook import all_rules, rulebook
+from soil_assets.quality_policy import QualityPolicy
 from soil_assets.spectra.catalogue import built_in_catalogue
 from soil_assets_tests.quality.batches import AXIS
 
