@@ -64,7 +64,7 @@ def serve(service: PredictionService, host: str, port: int) -> None:
         create_app(service),
         host=host,
         port=port,
-        loop="uvloop",
+        loop="auto",  # uvloop where there is one
         http=PatientProtocol,
         ws="none",
         lifespan="on",
