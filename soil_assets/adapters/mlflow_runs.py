@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 #: What a registered model needs of this package to predict.
-_SERVING_ROOMS = ("__init__.py", "errors.py", "config.py", "spectra", "modeling", "serving")
+_SERVING_ROOMS = (
+    "__init__.py", "errors.py", "config.py", "spectra", "modeling",
+    "serving/__init__.py", "serving/settings.py", "serving/pyfunc_model.py",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,7 @@ def log_model(mlflow: Any, model: SoilModel) -> str:
             if source.is_dir():
                 shutil.copytree(source, code / room, ignore=shutil.ignore_patterns("__pycache__"))
             elif source.exists():
+                (code / room).parent.mkdir(exist_ok=True)
                 shutil.copy(source, code / room)
         bands = len(model.axis)
         outputs = [ColSpec("double", "value"), ColSpec("double", "lower_90"), ColSpec("double", "upper_90")]
