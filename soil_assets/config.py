@@ -110,9 +110,11 @@ class Storage(_Section):
 
 
 class Landing(_Section):
-    """When a batch in the landing zone counts as whole."""
+    """When a batch in the landing zone counts as whole, and whether the zone holds every batch there is."""
 
     quiet_seconds: Annotated[float, Field(ge=0.0)] = 5.0
+    #: In a repository a batch whose folder is gone is gone; a landing zone may be cleared of what was copied.
+    complete: bool = False
 
 
 class Alerts(_Section):
@@ -248,7 +250,7 @@ def load_settings(path: str | Path | None = None, env: dict[str, str] | None = N
     raw.setdefault("deployment", deployment_from_environment(env))
     if env.get("SOIL_LANDING"):
         raw["storage"] = {**(raw.get("storage") or {}), "landing": env["SOIL_LANDING"]}
-        raw["landing"] = {"quiet_seconds": 0}  # a folder named for one command is whole as it is
+        raw["landing"] = {"quiet_seconds": 0, "complete": True}  # a checkout is whole as it is
     if env.get("SOIL_BASELINE"):
         raw = _judged_by_main(raw, Path(env["SOIL_BASELINE"]))
     if raw["deployment"] == "branch" and "branch" not in raw:

@@ -176,6 +176,10 @@ class Store:
         """Return the names of the folders directly under ``key``, sorted; hidden ones left out."""
         return sorted(name for name, is_folder in self._entries(key) if is_folder)
 
+    def names(self, key: str = "") -> list[str]:
+        """Return the names of the files directly under ``key``, sorted; hidden ones and links left out."""
+        return sorted(name for name, is_folder in self._entries(key) if not is_folder)
+
     def files(self, key: str) -> list[str]:
         """Return the keys of all files under ``key``, sorted; hidden ones and links left out."""
         found: list[str] = []

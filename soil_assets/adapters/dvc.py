@@ -87,6 +87,70 @@ def add(folder: Path, *, push: bool = False) -> Tracked:
     return Tracked(str(pointer), pointer_hash(pointer.read_bytes(), str(pointer)))
 
 
+@dataclass(frozen=True)
+class Pulled:
+    """What became of a folder of batches: who brought the data, and what a reader should know."""
+
+    source: str
+    note: str = ""
+
+
+def pull(root: Path, folder: str) -> Pulled:
+    """Bring the batches that a commit records, from the default remote, else from the cache.
+
+    Parameters
+    ----------
+    root : Path
+        The repository.
+    folder : str
+        Where it keeps its batches, with a pointer (``<name>.dvc``) beside those under DVC.
+
+    Returns
+    -------
+    Pulled
+        ``source`` is ``remote``, ``cache`` or ``none``: no batch has a pointer, and the pipeline's own are made by its
+        first stage.
+
+    Raises
+    ------
+    BadInput
+        When a batch that the commit records cannot be had.
+    """
+    if find_spec("dvc") is None:
+        raise BadInput("DVC is not installed", mend="pip install 'soil-assets[dvc]'")
+    pointers = sorted(f"{folder}/{p.name}" for p in (root / folder).glob("*.dvc"))
+    note = ""
+    if _says(root, "config", "core.remote"):
+        try:
+            _dvc(root, "pull", "--quiet", "--allow-missing", *(pointers or [folder]))
+        except BadInput as error:
+            note = f"the remote did not answer: {error.found}"
+        else:
+            return Pulled("remote")
+    if not pointers:
+        return Pulled("none", note)
+    try:
+        _dvc(root, "checkout", "--quiet", *pointers)
+    except BadInput as error:
+        raise BadInput(
+            "the batches that this commit records cannot be had",
+            file=", ".join(pointers)[:300],
+            found=note or "no remote is set, and the cache lacks them",
+            expected="a remote that can be reached: dvc remote add -d NAME URL",
+            mend=str(error.found or "set the remote and its credentials, then dvc pull"),
+        ) from None
+    return Pulled("cache", note)
+
+
+def _says(where: Path, *arguments: str) -> str:
+    """Return what a ``dvc`` command prints, or nothing where it fails."""
+    command = [sys.executable, "-m", "dvc", *arguments]
+    done = subprocess.run(
+        command, cwd=where, env={**os.environ, **_QUIET}, capture_output=True, text=True, check=False
+    )
+    return "" if done.returncode else done.stdout.strip()
+
+
 def _dvc(where: Path, *arguments: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "dvc", *arguments],

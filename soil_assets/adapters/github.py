@@ -94,10 +94,11 @@ class GitHub:
         facts = {"state": state, "context": context, "description": words[:140]}
         self.call("POST", f"statuses/{sha}", facts | ({"target_url": url} if url else {}))
 
-    def publish(self, branch: str, files: Mapping[str, bytes], message: str) -> str:
-        """Put files on a branch that has nothing to do with the code, made when it is not there; return the commit.
+    def publish(self, branch: str, files: Mapping[str, bytes], message: str, base: str | None = None) -> str:
+        """Put files on a branch, made when it is not there; return the commit.
 
-        Earlier files stay, so that an address with a commit in it stays good. Two jobs that write at once both land.
+        A new branch starts from the commit ``base``, or from nothing: apart from the code. Earlier files stay, so that
+        an address with a commit in it stays good. Two jobs that write at once both land.
         """
         blobs = {}
         for path, content in files.items():
@@ -105,7 +106,8 @@ class GitHub:
             blobs[path] = self.call("POST", "git/blobs", encoded)["sha"]
         entries = [{"path": p, "mode": "100644", "type": "blob", "sha": sha} for p, sha in blobs.items()]
         for attempt in range(8):
-            parent = self._head(branch)
+            head = self._head(branch)
+            parent = head or base
             tree: dict[str, Any] = {"tree": entries}
             if parent is not None:
                 tree["base_tree"] = self.call("GET", f"git/commits/{parent}")["tree"]["sha"]
@@ -117,7 +119,7 @@ class GitHub:
                 ]
             )
             try:
-                if parent is None:
+                if head is None:
                     self.call("POST", "git/refs", {"ref": f"refs/heads/{branch}", "sha": commit})
                 else:
                     self.call("PATCH", f"git/refs/heads/{quote(branch)}", {"sha": commit, "force": False})
@@ -128,6 +130,20 @@ class GitHub:
             else:
                 return commit
         raise AssertionError("the loop returns or raises")
+
+    def branch_exists(self, branch: str) -> bool:
+        """Whether the repository has a branch of this name."""
+        return self._head(branch) is not None
+
+    def open_pull_request(self, title: str, head: str, base: str, body: str) -> dict[str, Any]:
+        """Open a pull request."""
+        facts = {"title": title, "head": head, "base": base, "body": body, "maintainer_can_modify": True}
+        made: dict[str, Any] = self.call("POST", "pulls", facts)
+        return made
+
+    def start_workflow(self, file: str, ref: str, inputs: Mapping[str, str]) -> None:
+        """Start a workflow by hand: what a job's own token opens or pushes starts none."""
+        self.call("POST", f"actions/workflows/{quote(file)}/dispatches", {"ref": ref, "inputs": dict(inputs)})
 
     def _head(self, branch: str) -> str | None:
         try:

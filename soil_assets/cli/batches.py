@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import getpass
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -177,6 +178,26 @@ def batch_add(
         show(f"{tracked.pointer}: {facts['version']}; commit the pointer with git")
 
 
+@batch_app.command("pull")
+def batch_pull(
+    folder: Annotated[str, typer.Option(help="Where the repository keeps its batches.")] = "batches",
+    as_json: AsJson = False,
+) -> None:
+    """Bring the batches that this commit records: from DVC's remote where one is set, else from its cache."""
+    from soil_assets.adapters.dvc import pull
+
+    pulled = pull(Path(), folder)
+    if as_json:
+        show_json(vars(pulled))
+    else:
+        told = {
+            "remote": "brought from the remote",
+            "cache": "taken from the cache",
+            "none": "nothing to bring",
+        }
+        show(told[pulled.source] + (f" ({pulled.note})" if pulled.note else ""))
+
+
 @batch_app.command("accept")
 def batch_accept(batch: Batch, why: Why, who: Who = "", as_json: AsJson = False) -> None:
     """Accept a batch that drifts, recorded with who and why: training may take it, as it is landed now.
@@ -207,7 +228,13 @@ def batch_accept(batch: Batch, why: Why, who: Who = "", as_json: AsJson = False)
         "why": why.strip(),
         "when": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
-    soil.data.write_json(f"accepted/{safe_key(batch, 'batch name')}.json", record)
+    name = safe_key(batch, "batch name")
+    if os.environ.get(
+        "SOIL_LANDING"
+    ):  # beside the batch, so that the acceptance is reviewed and kept in git with it
+        soil.landing.write_json(f"{name}.accepted.json", record)
+    else:
+        soil.data.write_json(f"accepted/{name}.json", record)
     if as_json:
         show_json(record)
     else:

@@ -121,3 +121,55 @@ def baseline(
         show_json({**vars(found), "folder": str(out)})
     else:
         show(f"main {found.commit[:12] or '(none)'}: models from {found.source}, written to {out}")
+
+
+@app.command()
+def propose(
+    inbox: Annotated[str, typer.Argument(help="Folder or URL where new batches arrive, a folder a batch.")],
+    main: Annotated[str, typer.Option(help="Branch that pull requests are to be merged into.")] = "main",
+    workflow: Annotated[str, typer.Option(help="File name of the validating workflow.")] = "validate.yml",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what is new; write nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Open a pull request for each new batch of an inbox, and start its validation.
+
+    GITHUB_REPOSITORY, GITHUB_TOKEN and GITHUB_API_URL say where. A batch whose content was proposed before is left
+    alone.
+    """
+    import os
+
+    from soil_assets.adapters import git
+    from soil_assets.adapters.github import GitHub
+    from soil_assets.pull_request import proposal
+    from soil_assets.pull_request.baseline import BATCHES
+    from soil_assets.pull_request.batches import batches_at
+    from soil_assets.storage import Store
+
+    commit = git.commit_of(Path(), "HEAD")
+    if commit is None:
+        raise BadInput(
+            "not a git repository", file=str(Path().absolute()), mend="run it in a checkout of main"
+        )
+    token = os.environ.get("GITHUB_TOKEN", "")
+    if not token and not dry_run:
+        raise BadInput(
+            "no token", column="GITHUB_TOKEN", mend="give the job's token to this step's environment"
+        )
+    quiet = load_settings().landing.quiet_seconds
+    found = list(proposal.new_batches(Store(inbox), batches_at(Path(), commit, BATCHES), quiet))
+    opened: dict[str, str | None] = {}
+    for batch in found:
+        if dry_run:
+            opened[batch.name] = None
+            continue
+        github = GitHub(
+            os.environ.get("GITHUB_API_URL", "https://api.github.com"),
+            os.environ.get("GITHUB_REPOSITORY", ""),
+            token,
+        )
+        opened[batch.name] = proposal.propose(github, batch, BATCHES, main, commit, workflow)
+        say(f"{batch.name}: {opened[batch.name] or 'was proposed before'}")
+    if as_json:
+        show_json({"new": opened})
+    else:
+        show(f"{len(found)} new batches: {', '.join(opened) or 'none'}")

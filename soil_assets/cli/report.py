@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from soil_assets.cli.app import app
-from soil_assets.cli.console import AsJson, GateFailed, show, show_json
+from soil_assets.cli.console import AsJson, GateFailed, say, show, show_json
 from soil_assets.config import load_settings
 from soil_assets.errors import BadInput
 
@@ -39,12 +40,18 @@ def report(
         facts = DecisionInputs.from_json(facts_in(inputs), str(inputs))
     else:
         from soil_assets.cli.inputs import soil_of
-        from soil_assets.defs.build import assets_of, blocking_of
+        from soil_assets.defs.build import assets_of, blocking_of, build_definitions
         from soil_assets.defs.evidence import decision_inputs
+        from soil_assets.defs.pipeline import materialize_each
         from soil_assets.defs.run import open_instance
 
         settings = load_settings()
         with open_instance() as instance:
+            if os.environ.get("SOIL_LANDING"):  # a checkout has no daemon: what is out of date is made first
+                needed = "drift_reports,training_drift,model_comparisons"
+                definitions = build_definitions(settings)
+                for step in materialize_each(definitions, instance, settings, needed, only_stale=True):
+                    say(f"{step.what}{f'[{step.partition}]' if step.partition else ''}: {step.why}")
             facts = decision_inputs(instance, soil_of(settings), blocking_of(assets_of(settings)))
     made = build(facts)
     write_report(made, out, pull_request)

@@ -122,7 +122,7 @@ def batch_result(
         drift=None if drift is None else drift["verdict"],
         reasons=tuple(failed) or tuple(drift["reasons"] if drift else ()),
         quarantine=() if quality is None else tuple(quality.quarantine.to_dict("records")),
-        next_step=f"held: {_first_stop(chosen.left[name])}" if held else "in the training set",
+        next_step=_next_step(soil, name, chosen.left.get(name), drift),
         held=held,
         checks=tuple(all_checks),
     )
@@ -283,6 +283,15 @@ def _commit() -> dict[str, str]:
             return {}
         named = asked.stdout.strip()
     return {"commit": named[:12]}
+
+
+def _next_step(soil: Soil, name: str, left: str | None, drift: Mapping[str, Any] | None) -> str:
+    if left is not None:
+        return f"held: {_first_stop(left)}"
+    said = soil.accepted_batches().get(name) if drift is not None and drift.get("blocks") else None
+    if said is not None:
+        return f"in the training set: drift accepted by {said.get('who')} ({said.get('why')})"
+    return "in the training set"
 
 
 def _first_stop(reason: str) -> str:

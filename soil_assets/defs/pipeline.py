@@ -21,44 +21,8 @@ from soil_assets.defs.run import resolve_selection, run_selection
 from soil_assets.defs.staleness import stored_code_version, stored_data_version, why_stale
 from soil_assets.storage import Store, safe_key
 
-#: The flow in order: assets that are cut by the same key, and what each reads.
-_STRETCHES: tuple[tuple[str | None, Mapping[str, Mapping[str, str | None]]], ...] = (
-    (None, {"reference_spectra": {}, "benchmark_spectra": {}}),
-    (
-        "batch",
-        {
-            "raw_spectra": {},
-            "validated_batches": {"raw_spectra": "batch", "reference_spectra": None},
-            "drift_reports": {"validated_batches": "batch", "reference_spectra": None},
-        },
-    ),
-    (
-        None,
-        {
-            "training_set": {
-                "reference_spectra": None,
-                "benchmark_spectra": None,
-                "validated_batches": "every batch",
-                "drift_reports": "every batch",
-            }
-        },
-    ),
-    (None, {"training_drift": {"training_set": None, "reference_spectra": None}}),
-    (
-        "property",
-        {
-            "trained_models": {"training_set": None},
-            "benchmark_evaluations": {"trained_models": "property", "benchmark_spectra": None},
-            "model_comparisons": {
-                "trained_models": "property",
-                "benchmark_evaluations": "property",
-                "benchmark_spectra": None,
-            },
-        },
-    ),
-)
-#: Its gates are read by :func:`training_set` itself, batch by batch.
-_READS_GATES_ITSELF = "training_set"
+#: It is made whatever the gates say: what they held is what it reports.
+_WHATEVER_THE_GATES_SAY = ("decision_report",)
 
 
 def add_landed_batches(instance: dg.DagsterInstance, settings: Settings) -> list[str]:
@@ -72,16 +36,26 @@ def add_landed_batches(instance: dg.DagsterInstance, settings: Settings) -> list
         for name in landing.folders()
         if list_batch(landing, name, settings.landing.quiet_seconds).whole
     ]
-    new = set(here) - set(instance.get_dynamic_partitions(BATCH))
+    known = set(instance.get_dynamic_partitions(BATCH))
+    for gone in sorted(known - set(here)) if settings.landing.complete else ():
+        instance.delete_dynamic_partition(BATCH, gone)
+    new = set(here) - known
     if new:
         instance.add_dynamic_partitions(BATCH, sorted(new))
     return sorted(here)
 
 
 def materialize_each(
-    definitions: dg.Definitions, instance: dg.DagsterInstance, settings: Settings, selection: str
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    settings: Settings,
+    selection: str,
+    *,
+    only_stale: bool = False,
 ) -> Iterator[Step]:
     """Materialize a selection for each of its partitions, after whatever upstream of it is out of date.
+
+    With ``only_stale`` the selection itself is materialized where it is out of date only.
 
     What a blocking gate holds is not carried on: neither in the run in which the gate said no, nor in a later one.
 
@@ -90,30 +64,30 @@ def materialize_each(
     Step
         One a run, with the reason for which it was made.
     """
-    wanted = {k.path[-1] for k in resolve_selection(definitions, selection)}
+    wanted = set(resolve_selection(definitions, selection))
     graph = definitions.resolve_asset_graph()
     needed = _with_upstream(graph, wanted)
     checks = blocking_of([a for a in definitions.assets or () if isinstance(a, dg.AssetsDefinition)])
     batches = add_landed_batches(instance, settings)
-    landing = Store(settings.url("landing"))
-    cut: dict[str, Sequence[str]] = {"batch": batches, "property": settings.properties}
-    for by, assets in _STRETCHES:
-        for partition in (None,) if by is None else cut[by]:
-            for asset, reads in assets.items():
-                if asset not in needed:
-                    continue
-                if asset in wanted:
-                    why: str | None = "asked for"
-                else:
-                    code = graph.get(dg.AssetKey(asset)).code_version
-                    inputs = {name: _keys(kind, partition, batches) for name, kind in reads.items()}
-                    why = why_stale(instance, asset, partition, code, inputs)
-                    if why is None and asset == "raw_spectra" and partition is not None:
-                        landed = batch_version(landing, partition)
-                        if stored_data_version(instance, asset, partition) != landed:
-                            why = "the batch changed"
-                if why is not None and _held(instance, checks, asset, reads, partition) is None:
-                    yield Step(asset, partition, why, run_selection(definitions, instance, asset, partition))
+    for key in (k for level in graph.toposorted_asset_keys_by_level for k in sorted(level)):
+        if key not in needed or not graph.get(key).is_materializable:
+            continue
+        asset = key.path[-1]
+        for partition in _partitions(graph, key, settings, batches):
+            reads = {
+                parent.path[-1]: _read_keys(graph, parent, key, partition, settings, batches)
+                for parent in graph.get(key).parent_keys
+                if graph.get(parent).is_materializable
+            }
+            why: str | None = "asked for"
+            if only_stale or key not in wanted:
+                why = why_stale(instance, asset, partition, graph.get(key).code_version, reads)
+                if why is None and asset == "raw_spectra" and partition is not None:
+                    landed = batch_version(Store(settings.url("landing")), partition)
+                    if stored_data_version(instance, asset, partition) != landed:
+                        why = "the batch changed"
+            if why is not None and _held(instance, checks, asset, reads, partition) is None:
+                yield Step(asset, partition, why, run_selection(definitions, instance, asset, partition))
 
 
 def record(
@@ -124,16 +98,12 @@ def record(
     Nothing in it tells when or in which run something was made, so that equal content gives equal bytes.
     """
     graph = definitions.resolve_asset_graph()
+    batches = add_landed_batches(instance, settings)
     found: dict[str, Any] = {}
     for key in resolve_selection(definitions, selection):
         asset = key.path[-1]
-        cut = graph.get(key).partitions_def
-        partitions: list[str | None] = [None]
-        if cut is not None:
-            by_batch = isinstance(cut, dg.DynamicPartitionsDefinition)
-            partitions = [*(add_landed_batches(instance, settings) if by_batch else settings.properties)]
         names = [check.name for check in graph.get(key).check_keys]
-        for partition in partitions:
+        for partition in _partitions(graph, key, settings, batches):
             told = {
                 r.check: {"passed": r.passed, "summary": r.summary}
                 for r in gate_records(instance, asset, sorted(names), partition)
@@ -146,33 +116,59 @@ def record(
     return found
 
 
-def _with_upstream(graph: Any, wanted: set[str]) -> set[str]:
+def _with_upstream(graph: Any, wanted: set[dg.AssetKey]) -> set[dg.AssetKey]:
     needed, waiting = set(wanted), list(wanted)
     while waiting:
-        parents = {k.path[-1] for k in graph.get(dg.AssetKey(waiting.pop())).parent_keys} - needed
+        parents = set(graph.get(waiting.pop()).parent_keys) - needed
         needed |= parents
         waiting += parents
     return needed
 
 
-def _keys(kind: str | None, partition: str | None, batches: Sequence[str]) -> Sequence[str] | None:
-    if kind is None:
+def _partitions(
+    graph: Any, key: dg.AssetKey, settings: Settings, batches: Sequence[str]
+) -> Sequence[str | None]:
+    """Return the partitions of an asset that can be run here: batches that lie in the landing zone, properties."""
+    cut = graph.get(key).partitions_def
+    if cut is None:
+        return [None]
+    return list(batches) if isinstance(cut, dg.DynamicPartitionsDefinition) else list(settings.properties)
+
+
+def _read_keys(
+    graph: Any,
+    parent: dg.AssetKey,
+    key: dg.AssetKey,
+    partition: str | None,
+    settings: Settings,
+    batches: Sequence[str],
+) -> list[str] | None:
+    """Return the partitions of an input that an asset (partition) reads; None for an input without any."""
+    cut = graph.get(parent).partitions_def
+    if cut is None:
         return None
-    return list(batches) if kind == "every batch" else [str(partition)]
+    if cut == graph.get(key).partitions_def and partition is not None:
+        return [partition]
+    return [str(p) for p in _partitions(graph, parent, settings, batches)]
 
 
 def _held(
     instance: dg.DagsterInstance,
     checks: Mapping[str, list[str]],
     asset: str,
-    reads: Mapping[str, str | None],
+    reads: Mapping[str, list[str] | None],
     partition: str | None,
 ) -> str | None:
-    """Say what keeps an asset from being made: an input that is not there, or that a gate holds."""
-    for upstream, kind in reads.items():
-        if asset == _READS_GATES_ITSELF and kind is not None:
+    """Say what keeps an asset from being made: an input that is not there, or that a gate holds.
+
+    An asset that reads many partitions looks at their gates itself, and leaves out what was held.
+    """
+    if asset in _WHATEVER_THE_GATES_SAY:
+        return None
+    for upstream, keys in reads.items():
+        if keys is not None and keys != [partition]:
             continue
-        at = None if kind is None else partition
+        at = None if keys is None else partition
         if materialization(instance, upstream, at) is None:
             return f"{upstream} was never materialized"
         objection = why_not(gate_records(instance, upstream, checks.get(upstream, ()), at))

@@ -86,7 +86,7 @@ def bring(root: Path, ref: str, out: Path, tell: Tell, *, retrain: bool = True) 
     retrain : bool
         Whether main's commit may be trained again where no model can be had otherwise.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    (out / MODELS).mkdir(parents=True, exist_ok=True)
     commit = git.commit_of(root, ref)
     if commit is None:
         tell(f"{ref} names no commit here: this is a first version")

@@ -16,6 +16,8 @@ from soil_assets.errors import BadInput
 from soil_assets.pull_request.message import Origin
 from soil_assets.pull_request.poster import Run
 
+#: What starts the validating workflow: a pull request, or the job that opened one (its token starts no workflow).
+_EVENTS = ("pull_request", "workflow_dispatch")
 _SHA = re.compile(r"[0-9a-f]{40}")
 
 
@@ -74,11 +76,11 @@ def head_of(event: Path | None, sha: str, env: Mapping[str, str]) -> Head:
     except (OSError, ValueError) as error:
         raise BadInput("not an event", file=str(file), found=str(error)[:120]) from None
     run = found.get("workflow_run") if isinstance(found, dict) else None
-    if not isinstance(run, Mapping) or run.get("event") != "pull_request":
+    if not isinstance(run, Mapping) or run.get("event") not in _EVENTS:
         raise BadInput(
             "not the event of a workflow's run on a pull request",
             file=str(file),
-            expected="workflow_run, made by pull_request",
+            expected="workflow_run, made by " + " or ".join(_EVENTS),
             mend="post from a workflow on workflow_run",
         )
     return Head(

@@ -131,10 +131,17 @@ def _gate_failed(inputs: DecisionInputs) -> list[str]:
 
 def _held_data(inputs: DecisionInputs) -> list[str]:
     return [
-        f"batch {b.name}, which this change adds, is held: {'; '.join(b.reasons) or 'see its checks'}"
+        f"batch {b.name}, which this change adds, is held: {_few(b.reasons) or 'see its checks'}"
         for b in inputs.batches
         if b.held and b.part_of_change
     ]
+
+
+def _few(reasons: tuple[str, ...], shown: int = 2) -> str:
+    """Return the first reasons of a batch; all of them stand with the batch."""
+    told = [part for reason in reasons for part in reason.split("; ")]
+    more = f" (and {len(told) - shown} more, with the batch)" if len(told) > shown else ""
+    return "; ".join(told[:shown]) + more
 
 
 def _not_judged(inputs: DecisionInputs) -> list[str]:
