@@ -53,13 +53,16 @@ def main() -> None:
 
 from soil_assets.cli import (  # noqa: E402  # each registers its commands
     batches,  # noqa: F401
+    branch,  # noqa: F401
     comment,  # noqa: F401
     data,  # noqa: F401
     models,  # noqa: F401
     pipeline,  # noqa: F401
     platform,  # noqa: F401
     policy,  # noqa: F401
+    reference,  # noqa: F401
     registry,  # noqa: F401
+    release,  # noqa: F401
     report,  # noqa: F401
     serve,  # noqa: F401
 )

@@ -26,6 +26,8 @@ RELEASE, STAGED, TEST, TEST_SAYS, LIVE_SINCE, LIVE_UNTIL, WITHDRAWN = (
     f"soil-assets/{name}"
     for name in ("release", "staged", "test", "test-says", "live-since", "live-until", "withdrawn")
 )
+#: How many replicas a colour gets when its first release is put there.
+REPLICAS = "soil-assets/replicas"
 _MODEL_ARGUMENT = "--model="
 _MODEL = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,62})=([1-9][0-9]{0,8})")
 _IMAGE = re.compile(r"[a-z0-9][a-z0-9._/:-]{0,200}(@sha256:[0-9a-f]{64})?")
@@ -185,6 +187,9 @@ def put(
                 "not the name of an image", found=repr(image), expected="registry/name:tag or @sha256:..."
             )
         container["image"] = image
+    notes = deployment["metadata"].get("annotations") or {}
+    if deployment["spec"].get("replicas") == 0:  # an overlay starts with both colours empty and at rest
+        deployment["spec"]["replicas"] = _replicas(notes.get(REPLICAS), file)
     note(
         deployment,
         {
@@ -210,6 +215,13 @@ def note(deployment: MutableMapping[str, Any], notes: Mapping[str, str]) -> None
 def select(service: MutableMapping[str, Any], colour: Colour) -> None:
     """Point a Service at a colour."""
     service["spec"]["selector"][COLOUR_LABEL] = colour
+
+
+def _replicas(stated: Any, file: str) -> int:
+    text = str(stated or "1")
+    if not re.fullmatch(r"[1-9][0-9]?", text):
+        raise BadInput("not a number of replicas", file=file, column=REPLICAS, found=text, expected="1 to 99")
+    return int(text)
 
 
 def _container(deployment: Mapping[str, Any], file: str) -> MutableMapping[str, Any]:
