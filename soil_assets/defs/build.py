@@ -12,13 +12,23 @@ import dagster as dg
 
 from soil_assets.config import Settings, load_settings
 from soil_assets.defs.alerts import alerts_sensor
-from soil_assets.defs.assets import batches, decision, drift, frozen, training, training_drift
+from soil_assets.defs.assets import (
+    batches,
+    decision,
+    drift,
+    frozen,
+    served,
+    statistics,
+    training,
+    training_drift,
+)
 from soil_assets.defs.branches import adopt_records_sensor, write_records_sensor
 from soil_assets.defs.gates import blocking_checks
 from soil_assets.defs.io import SoilIOManager
-from soil_assets.defs.jobs import BATCH_JOB, JOBS
+from soil_assets.defs.jobs import BATCH_JOB, JOBS, TRAFFIC_JOB
 from soil_assets.defs.resources import Soil, mlflow_tracking
 from soil_assets.defs.sensors import merged_changes_sensor, new_batches_sensor
+from soil_assets.defs.served_sensor import served_days_sensor
 
 
 def build_definitions(
@@ -42,7 +52,7 @@ def build_definitions(
     }
     return dg.Definitions(
         assets=[*assets, drift.reference_profile()],
-        jobs=list(JOBS),
+        jobs=[*JOBS, TRAFFIC_JOB],
         sensors=[
             new_batches_sensor(settings, BATCH_JOB.name),
             merged_changes_sensor(list(JOBS)),
@@ -50,6 +60,7 @@ def build_definitions(
             adopt_records_sensor(settings)
             if settings.deployment == "branch"
             else write_records_sensor(settings),
+            *([] if settings.deployment == "branch" else [served_days_sensor(settings, TRAFFIC_JOB.name)]),
             dg.AutomationConditionSensorDefinition(
                 "declared_automation",
                 target=dg.AssetSelection.all(),
@@ -66,6 +77,8 @@ def build_definitions(
 def assets_of(settings: Settings) -> list[dg.AssetsDefinition]:
     """Return all assets; the later ones know the blocking checks of the earlier ones."""
     found = [*frozen.build(settings), *batches.build(settings), *drift.build(settings)]
+    found += served.build(settings)
+    found += statistics.build(settings)
     found += training.build(settings, blocking_of(found))
     found += training_drift.build(settings)
     found += decision.build(settings, blocking_of(found))

@@ -47,7 +47,13 @@ def decode(kind: str, files: Mapping[str, bytes]) -> Any:
 
 def _kind_of(value: Any) -> str:
     name = type(value).__name__
-    kinds = {"Landed": "landed", "QualityResult": "quality", "DecisionReport": "report"}
+    kinds = {
+        "Landed": "landed",
+        "QualityResult": "quality",
+        "DecisionReport": "report",
+        "AdditiveFeatures": "features",
+        "BatchStatistics": "statistics",
+    }
     if name not in kinds:
         raise TypeError(f"no codec stores a value of type {name}")
     return kinds[name]
@@ -185,7 +191,35 @@ def _index_of(accepted: Any) -> Any:
     return KnownSpectra.of(ids).to_table()
 
 
+def _arrays_files(value: Any) -> dict[str, bytes]:
+    return {"arrays.npz": value.to_bytes()}
+
+
+def _features_from(files: Mapping[str, bytes]) -> Any:
+    from soil_assets.modeling.additive_features import AdditiveFeatures
+
+    return AdditiveFeatures.from_bytes(files["arrays.npz"])
+
+
+def _statistics_from(files: Mapping[str, bytes]) -> Any:
+    from soil_assets.modeling.batch_statistics import BatchStatistics
+
+    return BatchStatistics.from_bytes(files["arrays.npz"])
+
+
 KNOWN_FILE = "known.parquet"
 _QUALITY_TABLES = ("quarantine", "findings", "figures")
-_ENCODERS: dict[str, Any] = {"landed": _landed_files, "quality": _quality_files, "report": _report_files}
-_DECODERS: dict[str, Any] = {"landed": _landed_from, "quality": _quality_from, "report": _report_from}
+_ENCODERS: dict[str, Any] = {
+    "landed": _landed_files,
+    "quality": _quality_files,
+    "report": _report_files,
+    "features": _arrays_files,
+    "statistics": _arrays_files,
+}
+_DECODERS: dict[str, Any] = {
+    "landed": _landed_from,
+    "quality": _quality_from,
+    "report": _report_from,
+    "features": _features_from,
+    "statistics": _statistics_from,
+}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dagster import AutomationCondition
+from dagster import AssetSelection, AutomationCondition
 
 
 def after_passed_gates() -> AutomationCondition:
@@ -41,6 +41,22 @@ def when_data_changed() -> AutomationCondition:
         & ~AutomationCondition.any_deps_in_progress()
         & ~AutomationCondition.in_progress()
     ).with_label("when_data_changed")
+
+
+def when_training_set_changed() -> AutomationCondition:
+    """Bring the total of batch statistics up to date when the training set or the features changed.
+
+    Not when a batch's statistics did: a batch that is held has some, or none, and must neither start nor stop this.
+    """
+    decisive = AssetSelection.assets("training_set", "landmark_features")
+    changed = AutomationCondition.any_deps_match(AutomationCondition.data_version_changed()).allow(decisive)
+    return (
+        (changed | AutomationCondition.newly_missing()).since_last_handled()
+        & AutomationCondition.all_deps_blocking_checks_passed().allow(decisive)
+        & ~AutomationCondition.any_deps_missing().allow(decisive)
+        & ~AutomationCondition.any_deps_in_progress()
+        & ~AutomationCondition.in_progress()
+    ).with_label("when_training_set_changed")
 
 
 def whatever_the_gates_say() -> AutomationCondition:

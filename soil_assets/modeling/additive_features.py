@@ -153,6 +153,10 @@ class AdditiveFeatures:
         """SHA-256 of everything that the features consist of: sums over other features cannot be added."""
         return hashlib.sha256(self.to_bytes()).hexdigest()
 
+    def content_hash(self) -> str:
+        """Return :attr:`identity`."""
+        return self.identity
+
     def fold_of(self, groups: Sequence[str]) -> IntArray:
         """Return the fold of every group name, shape (n,)."""
         known: dict[str, int] = {}
@@ -184,7 +188,8 @@ class AdditiveFeatures:
                 "kernel_origin": self.kernel_origin,
                 "band_origin": self.band_origin,
                 "axis": self.axis.values,
-            }
+            },
+            compressed=False,
         )
 
     @classmethod

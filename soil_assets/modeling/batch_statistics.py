@@ -172,6 +172,12 @@ class BatchStatistics:
         """Names of the properties."""
         return tuple(self.kernel[0].sums)
 
+    def content_hash(self) -> str:
+        """SHA-256 of what was summed: the same whichever order batches came in, and whatever that rounded to."""
+        facts = {name: f.content for name, f in sorted(self.batches.items())}
+        text = json.dumps([self.features_id, sorted(self.properties), facts], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
     def __add__(self, other: BatchStatistics) -> BatchStatistics:
         """Add batches that are not in these yet.
 

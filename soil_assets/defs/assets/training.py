@@ -5,6 +5,7 @@ from typing import Any
 import dagster as dg
 
 from soil_assets.config import Settings
+from soil_assets.defs.assets import candidates
 from soil_assets.defs.assets.common import OWNERS, batch_metadata, numbers, png, table
 from soil_assets.defs.checks import Gate, check_specs, passed_or_not, warning
 from soil_assets.defs.code_versions import code_version
@@ -16,7 +17,6 @@ from soil_assets.defs.partitions import property_partitions
 from soil_assets.defs.resources import Soil
 
 LEAKAGE = (Gate("no_benchmark_leakage", "no training sample, profile or spectrum is one of the benchmark's"),)
-TRAINED = (Gate("finite", "every stored number of the model is finite"),)
 EVALUATED = (
     Gate("finite", "every benchmark sample got a finite prediction"),
     Gate("above_floor", "RPIQ on the benchmark reaches the floor of the policy"),
@@ -85,59 +85,6 @@ def build(settings: Settings, batch_checks: dict[str, list[str]]) -> list[dg.Ass
                     leaks.empty,
                     f"{len(leaks)} leaks among {len(training)} training and {len(benchmark_spectra)} benchmark samples",
                 )
-            ],
-        )
-
-    @dg.asset(
-        partitions_def=properties,
-        group_name="training",
-        kinds={"mlflow", "scikitlearn"},
-        owners=OWNERS,
-        dagster_type=dg.Any,
-        pool="training",
-        code_version=code_version("modeling", "spectra", settings=policy),
-        check_specs=check_specs("trained_models", TRAINED, properties),
-        automation_condition=when_data_changed(),
-        description="The candidate model of a property: pre-treatment and components chosen by grouped "
-        "cross-validation inside the training set, conformal intervals, applicability domain.",
-    )
-    def trained_models(
-        context: dg.AssetExecutionContext, soil: Soil, mlflow: dg.ResourceParam[Any], training_set: Any
-    ) -> dg.MaterializeResult:
-        from soil_assets.adapters.mlflow_runs import log_training
-        from soil_assets.modeling.judge import all_finite
-        from soil_assets.modeling.recipe import Recipe
-        from soil_assets.modeling.train import train
-        from soil_assets.reporting import plots
-
-        prop = soil.catalogue[context.partition_key]
-        model = train(training_set, prop, Recipe.from_policy(policy), groups=training_set.groups())
-        importance = plots.vip(model.axis, model.importance, f"{prop.label}: band importance (VIP)")
-        logged = log_training(
-            mlflow,
-            model,
-            images={"vip.png": importance},
-            tags={
-                "soil.property": prop.name,
-                "soil.dagster_run": context.run_id,
-                "soil.training_data": training_set.content_hash(),
-                "soil.code_version": context.assets_def.code_versions_by_key[context.asset_key] or "",
-                "soil.batches": training_set.origin.get("batches", ""),
-            },
-        )
-        return dg.MaterializeResult(
-            value=model,
-            data_version=content_version(model),
-            metadata={
-                **{f"cv_{k}": v for k, v in numbers(model.training["cross_validation"]).items()},
-                **{str(k): str(v) for k, v in model.training["chosen"].items()},
-                "samples": int(model.training["n"]),
-                "mlflow_run_id": logged.run_id,
-                "mlflow_model": logged.model_uri,
-                "importance": png(importance),
-            },
-            check_results=[
-                passed_or_not("finite", all_finite(model), "every stored number of the model"),
             ],
         )
 
@@ -274,4 +221,4 @@ def build(settings: Settings, batch_checks: dict[str, list[str]]) -> list[dg.Ass
             ],
         )
 
-    return [training_set, trained_models, benchmark_evaluations, model_comparisons]
+    return [training_set, candidates.build(settings), benchmark_evaluations, model_comparisons]
