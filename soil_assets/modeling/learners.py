@@ -1,7 +1,8 @@
 """The one small interface that every learner has, and where learners are found by name.
 
-Belongs here: what goes into a fit and what comes out. Adding a learner is one file and one line below.
-Does not belong here: how one fits (``pls``, ``stack``).
+Belongs here: what goes into a fit and what comes out. Adding a learner is one file in ``modeling.learning``, or a
+module that an installed package names in the entry point group ``soil_assets.learners``.
+Does not belong here: how one fits (``pls``, ``stack``, ``learning``).
 """
 
 from __future__ import annotations
@@ -9,7 +10,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
+from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -23,12 +27,13 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-#: Learner by name: the module whose function ``fit(data, recipe)`` it is.
-LEARNERS: Mapping[str, str] = {
+_CORE: Mapping[str, str] = {
     "pls": "soil_assets.modeling.pls",
     "stack": "soil_assets.modeling.stack",
     "selection": "soil_assets.modeling.selection",
 }
+_FOLDER = "soil_assets.modeling.learning"
+_GROUP = "soil_assets.learners"
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +101,19 @@ class Learner(Protocol):
         ...
 
 
+@cache
+def learners() -> Mapping[str, str]:
+    """Return every learner's module by the learner's name, without importing any."""
+    from importlib.metadata import entry_points
+
+    folder = find_spec(_FOLDER)
+    places = folder.submodule_search_locations if folder else None
+    here = {m.name: f"{_FOLDER}.{m.name}" for m in iter_modules(places)}
+    installed = {e.name: e.value for e in entry_points(group=_GROUP)}
+    return {**installed, **here, **_CORE}
+
+
 def learner(name: str) -> Learner:
     """Return the learner of that name (a recipe has checked the name)."""
-    module: Any = import_module(LEARNERS[name])
+    module: Any = import_module(learners()[name])
     return module  # type: ignore[no-any-return]

@@ -260,12 +260,19 @@ def predictor_from_parts(facts: Mapping[str, Any], arrays: Arrays) -> Predictor:
     BadInput
         For a kind that this version does not know.
     """
+    from soil_assets.modeling.learners import learner, learners
+
     kind = str(facts.get("kind"))
-    if kind not in _KINDS:
+    if kind in _KINDS:
+        return _KINDS[kind](facts, arrays)
+    # A learner in a file of its own brings its prediction form along.
+    reader = getattr(learner(kind), "predictor_from_parts", None) if kind in learners() else None
+    if reader is None:
         raise BadInput(
             "the model file holds a predictor that this version does not know",
             found=kind,
-            expected=", ".join(_KINDS),
-            mend="use a newer version of soil_assets",
+            expected=", ".join((*_KINDS, *learners())),
+            mend="use a newer version of soil_assets, or install the package that brings the learner",
         )
-    return _KINDS[kind](facts, arrays)
+    found: Predictor = reader(facts, arrays)
+    return found

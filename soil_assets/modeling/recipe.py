@@ -13,7 +13,7 @@ from typing import Any
 
 from soil_assets.config import ModelPolicy
 from soil_assets.errors import BadInput
-from soil_assets.modeling.learners import LEARNERS
+from soil_assets.modeling.learners import learners
 from soil_assets.modeling.pretreatment import DEFAULT_PRETREATMENTS, Pretreatment
 
 #: Raised when the same recipe starts to give another model.
@@ -28,7 +28,9 @@ class Recipe:
     ----------
     learner : str
         ``pls``, or ``stack`` (kernel ridge members over all the pre-treatments; more accurate, slower),
-        or ``selection`` (PLS against landmark kernels, from sums; for thousands of samples).
+        or ``selection`` (PLS against landmark kernels, from sums; for thousands of samples), or ``svr`` (support
+        vector regression), or ``local`` (a ridge model of each sample's neighbours; for large, mixed libraries),
+        or one that an installed package brings.
     pretreatments : tuple of Pretreatment
         What the learner may choose among or combine, inside the training folds.
     max_components : int
@@ -66,7 +68,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         problems = {
-            "learner": (self.learner in LEARNERS, " or ".join(LEARNERS)),
+            "learner": (self.learner in learners(), " or ".join(learners())),
             "pretreatments": (len(self.pretreatments) > 0, "at least one"),
             "max_components": (self.max_components >= 1, "at least 1"),
             "parsimony": (0.0 <= self.parsimony < 1.0, "0 <= parsimony < 1"),
@@ -74,11 +76,11 @@ class Recipe:
             "repeats": (self.repeats >= 1, "at least 1"),
             "sensors": (
                 not self.sensors or self.learner == "stack",
-                "none: the learner pls uses spectra alone",
+                "none: only the learner stack uses sensors, the others use spectra alone",
             ),
             "nested": (
-                self.nested or self.learner != "pls",
-                "true: the learner pls has no left-out predictions",
+                self.nested or self.learner in ("stack", "selection"),
+                "true: only the learners stack and selection have left-out predictions of their own",
             ),
             "levels": (all(0.0 < v < 1.0 for v in self.levels) and len(self.levels) > 0, "between 0 and 1"),
             "domain_rate": (0.0 < self.domain_rate < 0.5, "between 0 and 0.5"),

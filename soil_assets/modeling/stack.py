@@ -129,6 +129,7 @@ class StackBasis:
         members: list[Member] = []
         kernels: list[KernelRidge] = []
         treated, centres, spreads = [], [], []
+        pretreatments = tuple(p.fitted(data.spectra) for p in pretreatments)
         for part, pretreatment in enumerate(pretreatments):
             x = pretreatment.apply(data.spectra)
             centre, spread = x.mean(axis=0), _spread(x)
@@ -151,7 +152,7 @@ class StackBasis:
             members += [Member(-1, True, None, 1.0, 1.0), Member(-1, True, sensor_gamma, 1.0, 1.0)]
             kernels += [KernelRidge.of(sensor_linear), KernelRidge.of(sensor_radial)]
         return cls(
-            data, tuple(pretreatments), tuple(members), tuple(kernels), tuple(treated), tuple(centres),
+            data, pretreatments, tuple(members), tuple(kernels), tuple(treated), tuple(centres),
             tuple(spreads), sensors, sensor_centre, sensor_spread, sensor_gamma, sensor_scale,
         )  # fmt: skip
 
