@@ -104,6 +104,8 @@ class DriftReport:
         In plain words, most telling first.
     cause : str or None
         The likely cause, where the pattern tells.
+    cause_kind : str or None
+        Its name: one of ``signatures.SIGNATURES``, ``noise``, or ``other`` for other soils or an unknown pattern.
     bands : tuple of Band
         Where the spectra differ most.
     samples : tuple of (str, float)
@@ -141,6 +143,7 @@ class DriftReport:
     permutations: int
     seed: int
     signature_amounts: Mapping[str, float] = field(default_factory=dict)
+    cause_kind: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything JSON-ready, in a fixed order and rounding: equal inputs, equal bytes."""
@@ -156,6 +159,7 @@ class DriftReport:
             "false_alarm_rate": self.false_alarm_rate,
             "reasons": list(self.reasons),
             "cause": self.cause,
+            "cause_kind": self.cause_kind,
             "bands": [
                 {
                     "low": _number(b.low),

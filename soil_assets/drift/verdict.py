@@ -76,13 +76,14 @@ def judge(evidence: Evidence, policy: DriftPolicy) -> DriftReport:
     bands: tuple[Band, ...] = ()
     amounts: tuple[Amount, ...] = ()
     cause: str | None = None
+    kind: str | None = None
     reasons: list[str] = []
     if verdict == "fail":
         axis = evidence.profile.axis
         if set(significant["family"]) & set(_SPECTRAL):
             bands = differing_bands(evidence.reference, evidence.batch, axis)
             amounts = signature_amounts(evidence.reference, evidence.batch, axis)
-        cause, reasons = _reasons(evidence, significant, bands, amounts)
+        kind, cause, reasons = _reasons(evidence, significant, bands, amounts)
     elif verdict == "warn":
         worst = table.iloc[int(table["p_adjusted"].argmin())]
         reasons = [
@@ -121,6 +122,7 @@ def judge(evidence: Evidence, policy: DriftPolicy) -> DriftReport:
         permutations=evidence.permutations,
         seed=policy.seed,
         signature_amounts={a.signature.name: a.amount for a in amounts},
+        cause_kind=kind,
     )
 
 
@@ -182,8 +184,8 @@ def _check(name: CheckName, table: pd.DataFrame) -> DriftCheck:
 
 def _reasons(
     evidence: Evidence, significant: pd.DataFrame, bands: tuple[Band, ...], amounts: tuple[Amount, ...]
-) -> tuple[str | None, list[str]]:
-    """Say what differs; the likely cause first, where the pattern tells one."""
+) -> tuple[str | None, str | None, list[str]]:
+    """Say what differs: the kind of the likely cause, the cause in words where the pattern tells one, all reasons."""
     found = {family: [str(n) for n in part["name"]] for family, part in significant.groupby("family")}
     axis, soils, profile = evidence.profile.axis, evidence.soils, evidence.profile
     spectral = [f for f in _SPECTRAL[:4] if f in found]
@@ -191,14 +193,15 @@ def _reasons(
         _noise_change(evidence) if any(n.startswith("noise") for n in found.get("summaries", [])) else None
     )
     best = likely_cause(amounts, noisy=noise is not None) if spectral else None
+    kind: str | None = None
     cause: str | None = None
     reasons: list[str] = []
     if best is not None:
-        cause = cause_in_words(best, axis)
+        kind, cause = best.signature.name, cause_in_words(best, axis)
     elif noise and "spectra" not in found:
-        cause = noise
+        kind, cause = "noise", noise
     elif "spectra" in found:
-        cause = "other soils than the reference's, or a change of no known pattern"
+        kind, cause = "other", "other soils than the reference's, or a change of no known pattern"
     if cause:
         reasons.append(f"likely cause: {cause}")
     if noise and noise != cause:
@@ -228,7 +231,7 @@ def _reasons(
         f"{count:.0f} samples lie beyond the model's {name} limit, more than chance allows"
         for name, count in zip(counts["name"], counts["statistic"], strict=True)
     ]
-    return cause, reasons
+    return kind, cause, reasons
 
 
 def _noise_change(evidence: Evidence) -> str | None:

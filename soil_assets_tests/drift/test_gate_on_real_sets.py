@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from soil_assets.benchmarks.drift_changes import CHANGES, noisier, shifted, wetter
-from soil_assets.benchmarks.drift_runs import in_control, real_pair
+from soil_assets.benchmarks.drift_power import pair as real_pair
+from soil_assets.benchmarks.drift_runs import in_control
 from soil_assets.benchmarks.drift_sets import FOREIGN, IN_CONTROL, available, on_common_axis, read
 from soil_assets.config import DriftPolicy
 from soil_assets.drift.compare import compare
@@ -37,8 +38,9 @@ def test_unchanged_batches_alarm_at_the_stated_rate() -> None:
 def test_real_moves_are_found_with_ten_soils(pair: tuple[str, str]) -> None:
     if not available(pair[0].split()[0]):
         pytest.skip("the set is not here")
-    _, failed = real_pair(*pair, 10, range(3))
-    assert failed.all()
+    judged = real_pair(*pair, sizes=(10,), count=3, seed=0)
+    assert len(judged) == 3
+    assert all(j.failed for j in judged)
 
 
 def sites(rng: np.random.Generator, count: int, each: int, start: int) -> SpectralBatch:
