@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from soil_assets.adapters.registry_reader import RegistryReader
     from soil_assets.modeling.model import SoilModel
 
-#: Tag of a registered version that holds its model's checksum.
-DIGEST_TAG = "soil.model_sha256"
-
 
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
@@ -78,6 +75,7 @@ class ModelStore:
             When there is no such version, or its files are not what was registered.
         RegistryUnreachableError
         """
+        from soil_assets.adapters.mlflow import DIGEST_TAG
         from soil_assets.adapters.registry_reader import MODEL_PLACE
         from soil_assets.modeling.artifact import ARRAYS_FILE, FACTS_FILE
 

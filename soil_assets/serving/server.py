@@ -58,9 +58,9 @@ class PatientProtocol(HttpToolsProtocol):
         self._look = self.loop.call_later(HEAD_SECONDS / 4, self._still_here)
 
 
-def serve(service: PredictionService, host: str, port: int) -> None:
-    """Answer until the process is told to stop; requests under way are finished first."""
-    uvicorn.run(
+def configuration(service: PredictionService, host: str, port: int) -> uvicorn.Config:
+    """Return uvicorn's settings around a service."""
+    return uvicorn.Config(
         create_app(service),
         host=host,
         port=port,
@@ -71,8 +71,11 @@ def serve(service: PredictionService, host: str, port: int) -> None:
         access_log=False,
         log_level="warning",
         server_header=False,
-        date_header=True,
         timeout_keep_alive=_KEEP_ALIVE,
         timeout_graceful_shutdown=_DRAIN,
-        backlog=1024,
     )
+
+
+def serve(service: PredictionService, host: str, port: int) -> None:
+    """Answer until the process is told to stop; requests under way are finished first."""
+    uvicorn.Server(configuration(service, host, port)).run()
