@@ -153,7 +153,11 @@ class ModelStore:
         with tempfile.TemporaryDirectory(dir=place, prefix=".fetching-") as waiting:
             for file, content in files.items():
                 (Path(waiting) / file).write_bytes(content)
-            load(Path(waiting))  # an altered model is refused before it has a place
+            try:
+                load(Path(waiting))  # an altered model is refused before it has a place
+            except BadInput as error:
+                facts = {**error.to_dict(), "file": f"{name} version {number}"}
+                raise BadInput(**facts) from None  # type: ignore[arg-type]
             digest = _digest_of(files[FACTS_FILE], f"{name} version {number}")
             if promised not in (None, digest):
                 raise BadInput(
