@@ -113,7 +113,7 @@ class Preview:
             for model, prop in properties.items():
                 found[model] += [_figures(said, i, prop) for i in range(len(batch))]
             nonsense = self._status(session, {"spectra": [], "axis": {"unit": "inch"}, "quantity": "colour"})
-        return Observed(found, latencies, errors, refuses_nonsense=400 <= nonsense < 500)
+        return Observed(found, latencies, errors, 400 <= nonsense < 500, together=0 if problem else 1)
 
     def _request(
         self, batch: SpectralBatch, properties: Mapping[str, str], versions: Mapping[str, int]

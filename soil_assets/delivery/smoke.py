@@ -44,17 +44,20 @@ class Observed:
         By model, one mapping of figures (value, lower and upper bound by level) and ``inside`` a spectrum; None where
         the request failed.
     latencies_ms : sequence of float
-        Of the requests that were answered.
+        Of the requests with one spectrum that were answered.
     errors : sequence of str
         One line for each request that failed.
     refuses_nonsense : bool
         Whether a request that means nothing was refused as the client's fault.
+    together : int
+        Requests with all spectra that were answered; their time is not that of one spectrum.
     """
 
     predictions: Mapping[str, Sequence[Mapping[str, Any] | None]]
     latencies_ms: Sequence[float]
     errors: Sequence[str] = ()
     refuses_nonsense: bool = True
+    together: int = 0
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ def judge(expected: Mapping[str, Sequence[Mapping[str, Any]]], observed: Observe
         By model, the same figures as in :class:`Observed`; never None.
     """
     reasons: list[str] = []
-    requests = len(observed.latencies_ms) + len(observed.errors)
+    requests = len(observed.latencies_ms) + observed.together + len(observed.errors)
     spectra = max((len(rows) for rows in expected.values()), default=0)
     share = len(observed.errors) / requests if requests else 1.0
     if not spectra or not requests:
