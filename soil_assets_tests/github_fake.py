@@ -1,0 +1,294 @@
+"""GitHub's API as far as a pull request's comment needs it, on loopback, with everything that was asked kept in a log.
+
+It answers as GitHub does: pages of comments, 422 for a reference that moved or a body over the cap, a token that may
+read only. ``faults`` make it fail the way the real one fails.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+BOT = "github-actions[bot]"
+CAP = 65_536
+
+
+@dataclass
+class Fault:
+    """The next ``times`` requests whose method and path match are answered with this instead."""
+
+    method: str
+    path: str
+    status: int
+    body: Any = None
+    headers: dict[str, str] = field(default_factory=dict)
+    times: int = 1
+
+
+@dataclass
+class FakeGitHub:
+    """One repository's state."""
+
+    repository: str = "lab/soil"
+    token: str = "t0ken"
+    pulls: dict[int, dict[str, Any]] = field(default_factory=dict)
+    files: dict[int, list[str]] = field(default_factory=dict)
+    comments: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
+    statuses: list[dict[str, Any]] = field(default_factory=list)
+    objects: dict[str, dict[str, Any]] = field(default_factory=dict)
+    refs: dict[str, str] = field(default_factory=dict)
+    dispatched: list[dict[str, Any]] = field(default_factory=list)
+    log: list[tuple[str, str, int]] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    may_write: bool = True
+    url: str = ""
+    _ids: int = 1000
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def pull(self, number: int, sha: str, ref: str = "topic", repo: str | None = None) -> None:
+        head = {"sha": sha, "ref": ref, "repo": {"full_name": repo or self.repository}}
+        self.pulls[number] = {"number": number, "head": head, "state": "open"}
+
+    def talk(self, number: int, bodies: list[str], login: str = "someone") -> None:
+        """Let people comment."""
+        for body in bodies:
+            self._comment(number, body, login)
+
+    def ours(self, number: int) -> list[dict[str, Any]]:
+        """Return the comments that the bot's token made."""
+        return [c for c in self.comments.get(number, []) if c["user"]["login"] == BOT]
+
+    def asked(self, method: str) -> list[str]:
+        """Return the paths that were asked for with a method."""
+        return [path for m, path, _ in self.log if m == method]
+
+    def published(self, branch: str) -> dict[str, str]:
+        """Return the files of a branch: path to blob."""
+        commit = self.objects[self.refs[branch]]
+        return dict(self.objects[commit["tree"]["sha"]]["files"])
+
+    def _comment(self, number: int, body: str, login: str) -> dict[str, Any]:
+        self._ids += 1
+        made = {
+            "id": self._ids,
+            "body": body,
+            "user": {"login": login, "type": "Bot" if login.endswith("[bot]") else "User"},
+            "html_url": f"https://github.example/{self.repository}/pull/{number}#issuecomment-{self._ids}",
+        }
+        self.comments.setdefault(number, []).append(made)
+        return made
+
+    def answer(self, method: str, path: str, query: dict[str, list[str]], body: Any) -> tuple[int, Any]:
+        """Return status and JSON of a request on this repository."""
+        with self._lock:
+            for pattern, handler in _ROUTES:
+                found = re.fullmatch(pattern, f"{method} {path}")
+                if found:
+                    if method != "GET" and not self.may_write:
+                        return 403, {"message": "Resource not accessible by integration"}
+                    return handler(self, found, query, body)
+            return 404, {"message": "Not Found"}
+
+    def _list(self, items: list[Any], query: dict[str, list[str]]) -> tuple[int, Any]:
+        page, size = int(query.get("page", ["1"])[0]), min(int(query.get("per_page", ["30"])[0]), 100)
+        return 200, items[(page - 1) * size : page * size]
+
+    def _store(self, kind: str, content: dict[str, Any]) -> tuple[int, Any]:
+        text = json.dumps([kind, content], sort_keys=True)
+        sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+        self.objects[sha] = {**content, "sha": sha}
+        return 201, self.objects[sha]
+
+
+def _get_pull(self: FakeGitHub, m: re.Match[str], _: Any, __: Any) -> tuple[int, Any]:
+    found = self.pulls.get(int(m[1]))
+    return (404, {"message": "Not Found"}) if found is None else (200, found)
+
+
+def _open_pull(self: FakeGitHub, _: Any, __: Any, body: Any) -> tuple[int, Any]:
+    number = max([*self.pulls, 0]) + 1
+    self.pull(number, self.refs[body["head"]], body["head"])
+    self.pulls[number] |= {
+        "title": body["title"],
+        "body": body["body"],
+        "html_url": f"https://github.example/pull/{number}",
+    }
+    return 201, self.pulls[number]
+
+
+def _get_files(self: FakeGitHub, m: re.Match[str], query: Any, _: Any) -> tuple[int, Any]:
+    return self._list([{"filename": f} for f in self.files.get(int(m[1]), [])], query)
+
+
+def _get_comments(self: FakeGitHub, m: re.Match[str], query: Any, _: Any) -> tuple[int, Any]:
+    return self._list(self.comments.get(int(m[1]), []), query)
+
+
+def _add_comment(self: FakeGitHub, m: re.Match[str], _: Any, body: Any) -> tuple[int, Any]:
+    if len(body["body"]) > CAP:
+        return 422, {
+            "message": "Validation Failed",
+            "errors": ["body is too long (maximum is 65536 characters)"],
+        }
+    return 201, self._comment(int(m[1]), body["body"], BOT)
+
+
+def _edit_comment(self: FakeGitHub, m: re.Match[str], _: Any, body: Any) -> tuple[int, Any]:
+    for comment in (c for every in self.comments.values() for c in every):
+        if comment["id"] == int(m[1]):
+            if len(body["body"]) > CAP:
+                return 422, {"message": "Validation Failed"}
+            comment["body"] = body["body"]
+            return 200, comment
+    return 404, {"message": "Not Found"}
+
+
+def _delete_comment(self: FakeGitHub, m: re.Match[str], _: Any, __: Any) -> tuple[int, Any]:
+    for every in self.comments.values():
+        for comment in every:
+            if comment["id"] == int(m[1]):
+                every.remove(comment)
+                return 204, None
+    return 404, {"message": "Not Found"}
+
+
+def _set_status(self: FakeGitHub, m: re.Match[str], _: Any, body: Any) -> tuple[int, Any]:
+    if len(body["description"]) > 140:
+        return 422, {"message": "Validation Failed"}
+    self.statuses.append({"sha": m[1], **body})
+    return 201, body
+
+
+def _tree(self: FakeGitHub, _: Any, __: Any, body: Any) -> tuple[int, Any]:
+    files = dict(self.objects[body["base_tree"]]["files"]) if body.get("base_tree") else {}
+    files |= {e["path"]: e["sha"] for e in body["tree"]}
+    return self._store("tree", {"files": files})
+
+
+def _commit(self: FakeGitHub, _: Any, __: Any, body: Any) -> tuple[int, Any]:
+    return self._store(
+        "commit", {"tree": {"sha": body["tree"]}, "parents": body["parents"], "message": body["message"]}
+    )
+
+
+def _get_commit(self: FakeGitHub, m: re.Match[str], _: Any, __: Any) -> tuple[int, Any]:
+    found = self.objects.get(m[1])
+    return (404, {"message": "Not Found"}) if found is None else (200, found)
+
+
+def _get_ref(self: FakeGitHub, m: re.Match[str], _: Any, __: Any) -> tuple[int, Any]:
+    sha = self.refs.get(unquote(m[1]))
+    return (404, {"message": "Not Found"}) if sha is None else (200, {"object": {"sha": sha}})
+
+
+def _add_ref(self: FakeGitHub, _: Any, __: Any, body: Any) -> tuple[int, Any]:
+    name = body["ref"].removeprefix("refs/heads/")
+    if name in self.refs:
+        return 422, {"message": "Reference already exists"}
+    self.refs[name] = body["sha"]
+    return 201, {"object": {"sha": body["sha"]}}
+
+
+def _move_ref(self: FakeGitHub, m: re.Match[str], _: Any, body: Any) -> tuple[int, Any]:
+    name = unquote(m[1])
+    if self.refs[name] not in self.objects[body["sha"]]["parents"]:
+        return 422, {"message": "Update is not a fast forward"}
+    self.refs[name] = body["sha"]
+    return 200, {"object": {"sha": body["sha"]}}
+
+
+def _dispatch(self: FakeGitHub, m: re.Match[str], _: Any, body: Any) -> tuple[int, Any]:
+    self.dispatched.append({"workflow": m[1], **body})
+    return 204, None
+
+
+_ROUTES: tuple[tuple[str, Any], ...] = (
+    (r"GET pulls/(\d+)", _get_pull),
+    (r"POST pulls", _open_pull),
+    (r"GET pulls/(\d+)/files", _get_files),
+    (r"GET issues/(\d+)/comments", _get_comments),
+    (r"POST issues/(\d+)/comments", _add_comment),
+    (r"PATCH issues/comments/(\d+)", _edit_comment),
+    (r"DELETE issues/comments/(\d+)", _delete_comment),
+    (r"POST statuses/([0-9a-f]{40})", _set_status),
+    (r"POST git/blobs", lambda self, _m, _q, body: self._store("blob", {"content": body["content"]})),
+    (r"POST git/trees", _tree),
+    (r"POST git/commits", _commit),
+    (r"GET git/commits/([0-9a-f]{40})", _get_commit),
+    (r"GET git/ref/heads/(.+)", _get_ref),
+    (r"POST git/refs", _add_ref),
+    (r"PATCH git/refs/heads/(.+)", _move_ref),
+    (r"POST actions/workflows/([^/]+)/dispatches", _dispatch),
+)
+
+
+def _handler(state: FakeGitHub) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *_: Any) -> None:
+            pass
+
+        def _do(self) -> None:
+            parts = urlsplit(self.path)
+            length = int(self.headers.get("content-length") or 0)
+            body = json.loads(self.rfile.read(length)) if length else None
+            path = parts.path.removeprefix("/api/v3").removeprefix(f"/repos/{state.repository}/")
+            for fault in state.faults:
+                if fault.times and re.fullmatch(f"{fault.method} {fault.path}", f"{self.command} {path}"):
+                    fault.times -= 1
+                    return self._send(path, fault.status, fault.body, fault.headers)
+            if state.token not in (self.headers.get("authorization") or ""):
+                return self._send(path, 401, {"message": "Bad credentials"}, {})
+            if path == parts.path.removeprefix("/api/v3"):  # of the account, or of another repository
+                user = (
+                    {"login": BOT, "id": 1, "type": "Bot"}
+                    if path.startswith("/user")
+                    else {"message": "Not Found"}
+                )
+                return self._send(path, 200 if path.startswith("/user") else 404, user, {})
+            status, answer = state.answer(self.command, path, parse_qs(parts.query), body)
+            return self._send(path, status, answer, {})
+
+        def _send(self, path: str, status: int, body: Any, headers: dict[str, str]) -> None:
+            state.log.append((self.command, path, status))
+            content = b"" if body is None else json.dumps(body).encode()
+            self.send_response(status)
+            for name, value in {"content-type": "application/json", **headers}.items():
+                self.send_header(name, value)
+            self.send_header("content-length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_POST = do_PATCH = do_DELETE = _do  # names of http.server
+
+    return Handler
+
+
+@contextmanager
+def serving(state: FakeGitHub, certificate: Path | None = None) -> Iterator[FakeGitHub]:
+    """Answer on a free port of loopback; with a certificate (PEM, key in it) over TLS."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(state))
+    scheme = "http"
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        scheme = "https"
+    state.url = f"{scheme}://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield state
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
