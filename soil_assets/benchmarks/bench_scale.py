@@ -3,8 +3,10 @@
 Belongs here: the figures of the table ``scale``, on a simulated library of real spectra resampled with noise.
 Does not belong here: accuracy.
 
-Per batch the sums of landmark features with four targets are kept in one file; beside them stands their running
-total. Adding a batch reads the total, never the history. Making spectra is not part of any time.
+Per batch the statistics of ``batch_statistics`` (sums of landmark features and of averaged bands with four targets by
+validation fold, and a calibration sample) are kept in one file; beside them stands their running total. Adding a
+batch reads the total, never the history, and ends in four model files with intervals, applicability domain and band
+importance, all refitted. Nothing is simulated but the spectra; making them is not part of any time.
 """
 
 from __future__ import annotations
@@ -18,28 +20,27 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from soil_assets.benchmarks.harness import Figure, run_process
 from soil_assets.benchmarks.library import PROPERTIES, Library
 from soil_assets.modeling.additive import ridge
-from soil_assets.modeling.applicability import order_statistic
+from soil_assets.modeling.additive_features import AdditiveFeatures
+from soil_assets.modeling.additive_training import AdditiveRecipe, leave_one_batch_out, release
+from soil_assets.modeling.artifact import load, save
 from soil_assets.modeling.batch_statistics import BatchStatistics
-from soil_assets.modeling.nystrom import LandmarkFeatures, LandmarkPredictor
+from soil_assets.modeling.evaluate import evaluate
+from soil_assets.modeling.model import SoilModel
 from soil_assets.modeling.pretreatment import average, chain, savgol, snv
-from soil_assets.modeling.selection import squared_errors
 from soil_assets.modeling.threads import suited_threads
-from soil_assets.spectra.axis import Axis
-from soil_assets.spectra.batch import SpectralBatch, concatenate
+from soil_assets.spectra.batch import concatenate
 from soil_assets.spectra.catalogue import Property
+from soil_assets.spectra.parquet import from_parquet, to_parquet
 
 FloatArray = npt.NDArray[np.float64]
 _BATCHES, _SIZE, _LANDMARKS = 100, 1_000, 500
 _PENALTY = 1e-4
 _REPEATS = 5
 _PRETREATMENT = chain(average(600), snv(), savgol(11, 2, 1))
-
-
 _TARGETS = tuple(Property(name, name, "") for name in PROPERTIES)
 
 
@@ -53,36 +54,33 @@ def _run() -> list[Figure]:
     library = Library()
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
-        first = library.batch(0, _SIZE)
-        features = LandmarkFeatures.fit(first.spectra.astype(np.float64), _PRETREATMENT, _LANDMARKS, 0.1, 1)
-        _save_features(home / "features.npz", features)
-        history = BatchStatistics.of(features, first, _TARGETS)
-        history.save(home / "0.npz")
+        features = AdditiveFeatures.fit(
+            library.batch(0, _SIZE), pretreatment=_PRETREATMENT, width=0.1, landmarks=_LANDMARKS, seed=1
+        )
+        (home / "features.npz").write_bytes(features.to_bytes())
+        history = _summed(library, features, 0)
+        (home / "0.npz").write_bytes(history.to_bytes())
         short: dict[str, Any] = {}
         for number in range(1, _BATCHES):
-            sums = BatchStatistics.of(features, library.batch(number, _SIZE), _TARGETS)
-            sums.save(home / f"{number}.npz")
-            history = history + sums
+            statistics = _summed(library, features, number)
+            (home / f"{number}.npz").write_bytes(statistics.to_bytes())
+            history = history + statistics
             if number % 20 == 0:
                 _say(f"batch {number} of {_BATCHES}")
             if number == 9:
-                short = _add(home, library, 10, history)
-        long = _add(home, library, _BATCHES, history)
-        full_seconds, models = _full_refit(library, features)
-        check = library.arrays(_BATCHES + 1, 500)[0].astype(np.float64)
-        difference = _difference(check, models, long["models"])
-        out_seconds, rmse = _leave_one_batch_out(home)
+                short = _add(home, library, history)
+        long = _add(home, library, history)
+        added = {name: load(home / "models" / name) for name in PROPERTIES}
+        full_seconds, everything = _full_refit(library, features)
+        difference = _difference(library, features, added, everything)
+        held = _coverage(library, added)
+        out_seconds, rmse = _leave_one_batch_out(home, history)
     note = f"{_BATCHES} batches of {_SIZE} x 1,701 before, {_LANDMARKS} landmarks, four targets"
+    done = f"{note}; intervals, domain and importance refitted; {held}"
+    ratio = long["seconds"] / short["seconds"]
     return [
-        Figure("add_batch_seconds", long["seconds"], "s", _REPEATS, None, note),
-        Figure(
-            "add_batch_history_ratio",
-            long["seconds"] / short["seconds"],
-            "x",
-            _REPEATS,
-            "10 old batches",
-            note,
-        ),
+        Figure("add_batch_seconds", long["seconds"], "s", _REPEATS, None, done),
+        Figure("add_batch_history_ratio", ratio, "x", _REPEATS, "10 old batches", note),
         Figure("add_batch_speedup_vs_refit", full_seconds / long["seconds"], "x", 1, "full refit", note),
         Figure(
             "refit_max_difference", difference, "relative", 500, "full refit", "four targets, 500 spectra"
@@ -93,12 +91,9 @@ def _run() -> list[Figure]:
 
 
 def add(home: Path) -> dict[str, Any]:
-    """Add ``new.npz`` to ``total.npz`` and release four models: everything a new batch costs.
-
-    The new batch is first predicted by the models before it; those errors, never seen in training, are added to
-    the stored ones, and the intervals follow from them all.
-    """
-    import scipy.linalg  # noqa: F401 - imports are not part of the time, on either side
+    """Add ``new.parquet`` to ``total.npz`` and release four models as files: everything a new batch costs."""
+    import scipy.linalg
+    import scipy.stats  # noqa: F401 - imports are not part of the time, on either side
 
     with suited_threads(_SIZE):
         return _add_one(home)
@@ -106,37 +101,23 @@ def add(home: Path) -> dict[str, Any]:
 
 def _add_one(home: Path) -> dict[str, Any]:
     start = time.perf_counter()
-    features = _load_features(home / "features.npz")
-    with np.load(home / "new.npz", allow_pickle=False) as new:
-        spectra, targets = new["spectra"], new["targets"]
-    axis = Axis(np.arange(1.0, spectra.shape[1] + 1.0), "nm")
-    samples = pd.DataFrame(targets, columns=list(PROPERTIES)).assign(sample_id=range(len(targets)))
-    batch = SpectralBatch(samples, spectra, axis, "absorbance")
-    history = BatchStatistics.load(home / "total.npz")
-    before = history.release(features, _PENALTY)
-    kernel = features.kernel(spectra)
-    errors = np.column_stack(
-        [np.abs(kernel @ m.dual + m.intercept - targets[:, i]) for i, m in enumerate(before.values())]
-    )
-    errors = np.concatenate([np.load(home / "errors.npy", allow_pickle=False), errors])
-    np.save(home / "errors_after.npy", errors)
-    ranks = [min(order_statistic(len(errors), 1.0 - v), len(errors)) - 1 for v in (0.68, 0.9, 0.95)]
-    widths = np.partition(errors, ranks, axis=0)[ranks]
-    sums = BatchStatistics.of(features, batch, _TARGETS)
-    sums.save(home / "added.npz")
-    together = history + sums
-    together.save(home / "total_after.npz")
-    models = together.release(features, _PENALTY).values()
-    np.savez(
-        home / "models.npz",
-        dual=np.array([m.dual for m in models]),
-        intercept=[m.intercept for m in models],
-        half_widths=widths,
-    )
+    features = AdditiveFeatures.from_bytes((home / "features.npz").read_bytes())
+    total = BatchStatistics.from_bytes((home / "total.npz").read_bytes())
+    batch = from_parquet(home / "new.parquet")
+    statistics = BatchStatistics.of(features, batch, _TARGETS, "new")
+    (home / "new.npz").write_bytes(statistics.to_bytes())
+    together = total + statistics
+    (home / "total_after.npz").write_bytes(together.to_bytes())
+    for name, model in release(features, together, _TARGETS, AdditiveRecipe()).items():
+        save(model, home / "models" / name)
     return {"seconds": time.perf_counter() - start}
 
 
-def _full_refit(library: Library, features: LandmarkFeatures) -> tuple[float, list[LandmarkPredictor]]:
+def _summed(library: Library, features: AdditiveFeatures, number: int) -> BatchStatistics:
+    return BatchStatistics.of(features, library.batch(number, _SIZE), _TARGETS, f"{number:03d}")
+
+
+def _full_refit(library: Library, features: AdditiveFeatures) -> tuple[float, BatchStatistics]:
     """Fit on all samples afresh, in blocks of 5,000: other sums, the same solver."""
     _say("full refit")
     block, seconds = 5, 0.0
@@ -145,72 +126,66 @@ def _full_refit(library: Library, features: LandmarkFeatures) -> tuple[float, li
         numbers = range(start, min(start + block, _BATCHES + 1))
         together = concatenate([library.batch(n, _SIZE) for n in numbers])
         begun = time.perf_counter()
-        sums = BatchStatistics.of(features, together, _TARGETS)
-        everything = sums if everything is None else sums + everything
+        sums = BatchStatistics.of(features, together, _TARGETS, f"block {start:03d}")
+        everything = sums if everything is None else everything + sums
         seconds += time.perf_counter() - begun
     if everything is None:
         raise RuntimeError("no batch")
     begun = time.perf_counter()
-    models = list(everything.release(features, _PENALTY).values())
-    return seconds + time.perf_counter() - begun, models
+    release(features, everything, _TARGETS, AdditiveRecipe())
+    return seconds + time.perf_counter() - begun, everything
 
 
-def _add(home: Path, library: Library, n_old: int, history: BatchStatistics) -> dict[str, Any]:
-    history.save(home / "total.npz")
-    # One earlier error a sample of the history, as successive additions would have left them.
-    rng = np.random.default_rng(n_old)
-    np.save(home / "errors.npy", np.abs(rng.normal(size=(n_old * _SIZE, len(PROPERTIES)))))
-    spectra, targets = library.arrays(_BATCHES, _SIZE)
-    np.savez(home / "new.npz", spectra=spectra, targets=targets)
+def _add(home: Path, library: Library, history: BatchStatistics) -> dict[str, Any]:
+    (home / "total.npz").write_bytes(history.to_bytes())
+    to_parquet(library.batch(_BATCHES, _SIZE), home / "new.parquet")
     code = (
         "import json,sys;from pathlib import Path;from soil_assets.benchmarks.bench_scale import add;"
         "print(json.dumps(add(Path(sys.argv[1]))))"
     )
-    _say(f"adding one batch to {n_old}")
+    _say(f"adding one batch to {len(history.batches)}")
     runs = [run_process([sys.executable, "-c", code, str(home)]) for _ in range(_REPEATS)]
     failed = [r.stderr for r in runs if r.returncode]
     if failed:
         raise RuntimeError(failed[0])
     seconds = sorted(float(json.loads(r.stdout)["seconds"]) for r in runs)[_REPEATS // 2]
-    features = _load_features(home / "features.npz")
-    with np.load(home / "models.npz", allow_pickle=False) as stored:
-        models = [
-            LandmarkPredictor(features.pretreatment, features.landmarks, features.gamma, d, float(c))
-            for d, c in zip(stored["dual"], stored["intercept"], strict=True)
-        ]
-    return {"seconds": seconds, "peak_bytes": max(r.peak_bytes for r in runs), "models": models}
+    return {"seconds": seconds, "peak_bytes": max(r.peak_bytes for r in runs)}
 
 
-def _difference(spectra: FloatArray, refit: list[LandmarkPredictor], added: list[LandmarkPredictor]) -> float:
+def _difference(
+    library: Library, features: AdditiveFeatures, added: dict[str, SoilModel], everything: BatchStatistics
+) -> float:
+    """Largest relative difference between the added models and a refit with the same hyper-parameters."""
+    spectra = library.arrays(_BATCHES + 1, 500)[0].astype(np.float64)
     worst = 0.0
-    for a, b in zip(refit, added, strict=True):
-        one, other = a.predict(spectra), b.predict(spectra)
+    for name, model in added.items():
+        penalty = float(model.training["chosen"]["penalty"])
+        refit = features.kernel.predictor(*ridge(everything.whole(name), penalty))
+        one, other = refit.predict(spectra), model.predictor.predict(spectra)
         worst = max(worst, float(np.max(np.abs(one - other) / np.abs(one))))
     return worst
 
 
-def _leave_one_batch_out(home: Path) -> tuple[float, float]:
+def _coverage(library: Library, models: dict[str, SoilModel]) -> str:
+    """Say how many values of a batch that no model saw the released 90 % intervals hold."""
+    fresh = library.batch(_BATCHES + 2, 500)
+    inside = n = 0
+    for prop in _TARGETS:
+        for row in evaluate(models[prop.name], fresh, prop, n_boot=200).coverage.to_dict("records"):
+            if row["level"] == 0.9:
+                inside, n = inside + int(row["inside"]), n + int(row["n"])
+    return f"90 % intervals hold {inside} of {n} unseen values"
+
+
+def _leave_one_batch_out(home: Path, total: BatchStatistics) -> tuple[float, float]:
     _say("leaving every batch out once")
     start = time.perf_counter()
-    total = BatchStatistics.load(home / "total.npz").sums["clay"]
-    errors, n = 0.0, 0
-    for number in range(_BATCHES):
-        part = BatchStatistics.load(home / f"{number}.npz").sums["clay"]
-        coefficients, intercept = ridge(total - part, _PENALTY)
-        errors += float(squared_errors(part, coefficients[None], np.array([intercept]))[0])
-        n += part.n
-    return time.perf_counter() - start, float(np.sqrt(errors / n))
-
-
-def _save_features(file: Path, features: LandmarkFeatures) -> None:
-    np.savez(file, landmarks=features.landmarks, gamma=features.gamma, whitening=features.whitening)
-
-
-def _load_features(file: Path) -> LandmarkFeatures:
-    with np.load(file, allow_pickle=False) as stored:
-        return LandmarkFeatures(
-            _PRETREATMENT, stored["landmarks"], float(stored["gamma"]), stored["whitening"]
-        )
+    parts = [
+        BatchStatistics.from_bytes((home / f"{n}.npz").read_bytes()).whole("clay") for n in range(_BATCHES)
+    ]
+    errors = leave_one_batch_out(total.whole("clay"), parts, _PENALTY)
+    rmse = np.sqrt(sum(squared for _, squared in errors) / sum(n for n, _ in errors))
+    return time.perf_counter() - start, float(rmse)
 
 
 def _say(what: str) -> None:

@@ -150,6 +150,7 @@ class BatchStatistics:
             np.full(rows.size, name),
             np.array([labels[i] for i in rows], dtype=np.str_),
             fold[rows],
+            np.arange(rows.size, dtype=np.int64),
             phi[rows],
             bands[rows],
             {p: v[rows] for p, v in targets.items()},
@@ -190,12 +191,13 @@ class BatchStatistics:
         twice = sorted(set(self.batches) & set(other.batches))
         if twice:
             raise BadInput("a batch would be counted twice", found=", ".join(twice))
+        together = dict(sorted({**self.batches, **other.batches}.items()))
         return BatchStatistics(
             self.features_id,
-            dict(sorted({**self.batches, **other.batches}.items())),
+            together,
             tuple(a + b for a, b in zip(self.kernel, other.kernel, strict=True)),
             tuple(a + b for a, b in zip(self.bands, other.bands, strict=True)),
-            CalibrationSample.joined([self.sample, other.sample]),
+            CalibrationSample.joined([self.sample, other.sample]).thinned(len(together)),
         )
 
     def __sub__(self, other: BatchStatistics) -> BatchStatistics:

@@ -178,12 +178,24 @@ def test_a_group_is_in_one_fold_whichever_batch_it_came_with(features: AdditiveF
     assert features.fold_of(["profile:7", "profile:7"]).tolist() == [fold[7]] * 2
 
 
-def test_calibration_samples_are_bounded_and_hang_on_names_alone() -> None:
+def test_calibration_samples_are_bounded_and_hang_on_names_alone(
+    features: AdditiveFeatures, parts: list[BatchStatistics], monkeypatch: pytest.MonkeyPatch
+) -> None:
     names = [f"s{i}" for i in range(500)]
     rows = chosen_rows(names, 1)
-    assert rows.size == 100
-    assert np.array_equal(rows, np.sort(rows))
+    assert rows.size == len(set(rows.tolist())) == 100
     assert set(chosen_rows(names[:300], 1)) >= set(rows[rows < 300])
+    monkeypatch.setattr("soil_assets.modeling.calibration_sample.MOST", 40)
+    total = reduce(add, parts)
+    assert len(total.sample) == 40
+    assert {b: int((total.sample.batch == b).sum()) for b in total.batches} == dict.fromkeys(
+        total.batches, 10
+    )
+    for i, part in enumerate(parts):  # of every batch those with the lowest hashes, whatever came when
+        kept = total.sample.take(total.sample.batch == f"b{i}")
+        assert np.array_equal(kept.kernel, part.sample.kernel[:10])
+    assert total.whole("clay").n == 115  # sums hold every sample all the same
+    assert release(features, total, PROPERTIES[:1], RECIPE)["clay"].calibration_n == 40
 
 
 def test_what_cannot_be_combined_is_refused(
