@@ -39,8 +39,9 @@ format: $(VENV)/dev.stamp     ## mend what ruff can mend
 
 lock: $(BIN)/uv               ## compile the pins again (hashed, no index address)
 	$(UV) compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" pyproject.toml -o requirements.txt
-	$(UV) compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" -c requirements.txt --extra k8s --extra dvc --extra alerts --extra serve --group dev --group bench pyproject.toml -o requirements-dev.txt
+	$(UV) compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" -c requirements.txt --extra k8s --extra dvc --extra alerts --extra serve --extra server --group dev --group bench pyproject.toml -o requirements-dev.txt
 	$(UV) compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" -c requirements.txt --extra s3 --extra gcs --extra azure pyproject.toml -o requirements-cloud.txt
+	$(UV) compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" -c requirements.txt --extra serve --extra server --extra s3 --extra k8s --extra alerts pyproject.toml -o deploy/docker/requirements.txt
 
 clean:           ## forget the demo's instance
 	rm -rf .soil

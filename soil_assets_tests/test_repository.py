@@ -23,7 +23,10 @@ def tracked() -> list[Path]:
     return [ROOT / name for name in listed.stdout.split("\0") if name]
 
 
-@pytest.mark.parametrize("lock", ["requirements.txt", "requirements-dev.txt", "requirements-cloud.txt"])
+@pytest.mark.parametrize(
+    "lock",
+    ["requirements.txt", "requirements-dev.txt", "requirements-cloud.txt", "deploy/docker/requirements.txt"],
+)
 def test_locks_are_hashed_and_name_no_index(lock: str) -> None:
     text = (ROOT / lock).read_text(encoding="utf-8")
     pins = re.findall(r"^([a-z0-9._-]+)==", text, re.MULTILINE | re.IGNORECASE)
