@@ -33,6 +33,7 @@ from soil_assets.drift.words import (
     cause_in_words,
     noise_in_words,
     shift_in_words,
+    unit_factor,
 )
 
 FloatArray = npt.NDArray[np.float64]
@@ -202,6 +203,13 @@ def _reasons(
         kind, cause = "noise", noise
     elif "spectra" in found:
         kind, cause = "other", "other soils than the reference's, or a change of no known pattern"
+    elif "outliers" in found or "neighbours" in found:
+        kind, cause = (
+            "foreign scans",
+            "a few scans that are foreign to the reference among others that are not",
+        )
+    elif slips := [n for n in found.get("properties", []) if _unit_slip(evidence, n)]:
+        kind, cause = "unit", f"a wrong unit of measured {', '.join(slips)}"
     if cause:
         reasons.append(f"likely cause: {cause}")
     if noise and noise != cause:
@@ -246,6 +254,14 @@ def _noise_change(evidence: Evidence) -> str | None:
     if max(ratio, 1 / ratio) < _NOISE_RATIO:
         return None
     return f"{noise_in_words(ratio)} in the {('lowest', 'middle', 'highest')[most]} third of the axis"
+
+
+def _unit_slip(evidence: Evidence, name: str) -> bool:
+    """Whether a property moved by a factor that speaks of a unit."""
+    return (
+        unit_factor(_finite(evidence.profile.properties[name]), _finite(evidence.soils.properties[name]))
+        is not None
+    )
 
 
 def _finite(values: FloatArray) -> FloatArray:

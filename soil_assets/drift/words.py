@@ -16,7 +16,7 @@ from soil_assets.spectra.axis import Axis
 
 FloatArray = npt.NDArray[np.float64]
 
-_RATIOS = (10.0, 100.0, 1000.0, 2.0)
+_POWERS = (10.0, 100.0, 1000.0)
 
 
 def bands_in_words(bands: tuple[Band, ...], axis: Axis) -> str:
@@ -70,7 +70,7 @@ def shift_in_words(what: str, reference: FloatArray, batch: FloatArray) -> str:
     said = f"{what} moved: median {before:.4g} in the reference, {after:.4g} in the batch"
     if before > 0 and after > 0:
         ratio = after / before
-        factor = _unit_factor(np.log10(reference[reference > 0]), np.log10(batch[batch > 0]), ratio)
+        factor = unit_factor(reference, batch)
         if factor:
             return f"{said}; that is close to a factor {factor}: a wrong unit?"
         if abs(ratio - 1) >= 0.005:
@@ -79,14 +79,17 @@ def shift_in_words(what: str, reference: FloatArray, batch: FloatArray) -> str:
     return said
 
 
-def _unit_factor(reference: FloatArray, batch: FloatArray, ratio: float) -> str | None:
-    for wanted in _RATIOS[:3]:
+def unit_factor(reference: FloatArray, batch: FloatArray) -> str | None:
+    """Return the power of ten between two columns of numbers, None where the step is none or other soils explain it."""
+    before, after = float(np.median(reference)), float(np.median(batch))
+    if not (before > 0 and after > 0):
+        return None
+    logs = np.log10(reference[reference > 0])
+    for wanted in _POWERS:
         for factor, name in ((wanted, f"{wanted:g}"), (1 / wanted, f"1/{wanted:g}")):
             # Only a factor that leaves hardly any overlap speaks of a unit and not of other soils.
-            apart = abs(np.log10(factor)) > 0.5 * (
-                np.quantile(reference, 0.95) - np.quantile(reference, 0.05)
-            )
-            if 0.6 < ratio / factor < 1.67 and apart and batch.size:
+            apart = abs(np.log10(factor)) > 0.5 * (np.quantile(logs, 0.95) - np.quantile(logs, 0.05))
+            if 0.6 < after / before / factor < 1.67 and apart:
                 return name
     return None
 
