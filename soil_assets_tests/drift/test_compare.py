@@ -77,7 +77,8 @@ def test_a_property_in_the_wrong_unit_is_suspected(
     samples = split[1].samples.assign(soc=split[1].samples["soc"] * 10)
     report = compare(profile, split[1].with_samples(samples), policy=policy)
     assert report.verdict == "fail"
-    assert report.cause is None
+    assert report.cause_kind == "unit"
+    assert report.cause == "a wrong unit of measured soc"
     assert any("soc" in reason and "factor 10" in reason for reason in report.reasons)
 
 
