@@ -62,11 +62,16 @@ def log_training(
         )
         measured = model.training["cross_validation"]
         mlflow.log_metrics({f"cv_{k}": float(v) for k, v in measured.items() if v is not None and v == v})
-        with tempfile.TemporaryDirectory() as folder:
-            for name, content in images.items():
-                (Path(folder) / name).write_bytes(content)
-            mlflow.log_artifacts(folder, "plots")
+        log_files(mlflow, "plots", images)
         return LoggedTraining(run.info.run_id, log_model(mlflow, model))
+
+
+def log_files(mlflow: Any, place: str, files: Mapping[str, bytes]) -> None:
+    """Log files by name to the active run, under ``place``."""
+    with quiet(), tempfile.TemporaryDirectory() as folder:
+        for name, content in files.items():
+            (Path(folder) / name).write_bytes(content)
+        mlflow.log_artifacts(folder, place)
 
 
 def log_model(mlflow: Any, model: SoilModel) -> str:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from soil_assets.cli.app import app
 from soil_assets.cli.console import AsJson, GateFailed, say, show, show_json, show_table
 from soil_assets.config import load_settings
+
+if TYPE_CHECKING:
+    from soil_assets.modeling.model import SoilModel
 
 Model = Annotated[
     str,
@@ -25,7 +28,13 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder for the model: arrays and JSON, nothing pickled.")],
     as_json: AsJson = False,
 ) -> None:
-    """Train a model by the recipe of soil.yaml and say how good it is by nested, grouped cross-validation."""
+    """Train a model by the recipe of soil.yaml and say how good it is by nested, grouped cross-validation.
+
+    Writes the model and its card (card/index.html, card/card.md). A training that is cancelled leaves an earlier
+    model in OUT as it was; the same command goes on from the folds that were finished.
+    """
+    import shutil
+
     from rich.console import Console
     from rich.progress import Progress
 
@@ -37,24 +46,50 @@ def train(
     settings = load_settings()
     known = catalogue_of(settings)[prop]
     batch = batch_from(data, settings)
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("cross-validation", total=None)
-        model = fit(
-            batch,
-            known,
-            Recipe.from_policy(settings.policy.model),
-            groups=batch.groups(),
-            progress=lambda what, done, total: bar.update(
-                task, description=what, completed=done, total=total
-            ),
-        )
+    kept = out.with_name(f".{out.name}.unfinished")
+    try:
+        with Progress(console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task("cross-validation", total=None)
+            model = fit(
+                batch,
+                known,
+                Recipe.from_policy(settings.policy.model),
+                groups=batch.groups(),
+                progress=lambda what, done, total: bar.update(
+                    task, description=what, completed=done, total=total
+                ),
+                keep=kept,
+            )
+    except KeyboardInterrupt:
+        say(f"cancelled; finished folds are kept in {kept}: the same command goes on from there")
+        raise typer.Exit(130) from None
     save(model, out)
+    write_card(model, settings.model_name(prop), out / "card")
+    shutil.rmtree(kept, ignore_errors=True)
     measured = model.training["cross_validation"]
     if as_json:
         show_json({"model": str(out), "property": prop, "unit": known.unit, **model.training})
     else:
         show(f"{known.label}: {model.training['chosen']} on {model.training['n']} samples, written to {out}")
         show_table(("metric", "cross-validated"), [(k, f"{v:.4g}") for k, v in measured.items()])
+        random = model.training["random_validation"]
+        show(
+            f"random folds: RMSE {random['rmse']:.4g}, groups {100 * random['gap']:+.0f} %"
+            if random["judged"] and random["gap"] is not None
+            else f"random folds: not judged ({random['why']})"
+        )
+        show(f"card: {out / 'card' / 'index.html'}")
+
+
+def write_card(model: SoilModel, name: str, folder: Path) -> None:
+    """Write a model's card: a page of its own, and Markdown with its pictures beside it."""
+    from soil_assets.reporting.model_card import build
+    from soil_assets.reporting.model_card_facts import CardFacts
+
+    card = build(CardFacts.of(model, name))
+    folder.mkdir(parents=True, exist_ok=True)
+    for file, content in card.files().items():
+        (folder / file).write_bytes(content)
 
 
 @app.command()

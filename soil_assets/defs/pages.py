@@ -104,13 +104,27 @@ def report_in_ui(report: Any) -> dg.MetadataValue:
     return dg.MetadataValue.md(embedded_markdown(report.document, small))
 
 
-def model_card(soil: Soil, model: Any, evaluation: dict[str, Any]) -> str:
-    """Write the card of a candidate model; return its address."""
+def model_card(soil: Soil, mlflow: Any, model: Any, evaluation: dict[str, Any]) -> str:
+    """Write the card of a candidate model and log it to its MLflow run; return its address."""
+    from soil_assets.adapters.mlflow_runs import log_files
     from soil_assets.reporting.model_card import build
     from soil_assets.reporting.model_card_facts import CardFacts
 
     name = soil.settings.model_name(model.property)
-    card = build(CardFacts.of(model, name, evaluation=evaluation))
+    training = model.training
+    card = build(
+        CardFacts.of(
+            model,
+            name,
+            evaluation=evaluation,
+            benchmark=soil.settings.benchmark,
+            versions={
+                "recipe": training["recipe_fingerprint"][:12],
+                "training ids": training["ids_sha256"][:12],
+            },
+        )
+    )
+    log_files(mlflow, "model_card", card.files())
     return soil.reports.write(f"models/{name}/index.html", card.html.encode())
 
 

@@ -6,6 +6,7 @@ Does not belong here: computing them (``modeling``), registering the model (``ad
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +34,7 @@ from soil_assets.reporting.embedding import embedded_markdown
 from soil_assets.reporting.html import render as render_html
 from soil_assets.reporting.markdown import render as render_markdown
 from soil_assets.reporting.model_card_facts import CardFacts
+from soil_assets.reporting.model_card_validation import intervals, strata, validation
 from soil_assets.reporting.numerals import NOT_JUDGED, decimals_for, finite, fixed, percent
 from soil_assets.spectra.axis import Axis
 
@@ -60,6 +62,15 @@ class ModelCard:
         """The card as one self-contained page."""
         return render_html(self.document, self.images)
 
+    def files(self) -> dict[str, bytes]:
+        """Return the card as files: Markdown with its pictures beside it, one self-contained page, the facts."""
+        return {
+            "card.md": self.markdown.encode(),
+            "index.html": self.html.encode(),
+            "card.json": json.dumps(self.data, indent=1, sort_keys=True, allow_nan=False).encode(),
+            **self.images,
+        }
+
 
 def build(facts: CardFacts) -> ModelCard:
     """Write a model's card; what is not known is said to be not judged or not recorded."""
@@ -74,8 +85,13 @@ def build(facts: CardFacts) -> ModelCard:
         Paragraph(f"Predicts {_property(facts)} from {facts.spectra or 'spectra'}."),
         *_use(facts),
         *_performance(facts, figures, images),
+        *strata(facts),
+        *validation(facts),
+        *_shown(images, {"validated": "predicted against observed, cross-validated"}),
+        *intervals(facts),
         *_training(facts, images),
         *_domain(facts),
+        *_shown(images, {"domain": "where the benchmark lies in the domain"}),
         *_caveats(facts, figures),
         *_provenance(facts),
     ]
@@ -108,16 +124,6 @@ def _performance(facts: CardFacts, figures: Mapping[str, Any], images: Mapping[s
     n = figures["n"]
     where = facts.benchmark or "the benchmark"
     table: list[list[Text]] = [[m["name"], m["text"]] for m in figures["metrics"].values()]
-    cv = facts.training.get("cross_validation")
-    if isinstance(cv, dict):
-        places = decimals_for([cv.get("rmse")])
-        table.append(
-            [
-                "RMSE, nested cross-validation",
-                f"{fixed(cv.get('rmse'), places)} (n = {fixed(cv.get('n'), 0)})",
-            ]
-        )
-        table.append(["R2, nested cross-validation", fixed(cv.get("r2"), 3)])
     holds: list[list[Text]] = [
         [
             percent(c["level"]),
@@ -147,7 +153,7 @@ def _training(facts: CardFacts, images: Mapping[str, bytes]) -> list[Block]:
         ["left out (no reference value)", fixed(t.get("n_left_out"), 0)],
         ["range", _range(ends, facts.unit)],
         ["scale", str(t.get("back_transform") or "not recorded")],
-        ["validation", f"nested, {fixed(t.get('folds'), 0)} folds by group, seed {fixed(t.get('seed'), 0)}"],
+        ["seed", fixed(t.get("seed"), 0)],
     ]
     if isinstance(chosen, dict):
         told += [[str(k), str(v)] for k, v in chosen.items()]
@@ -225,9 +231,17 @@ def _images(facts: CardFacts) -> dict[str, bytes]:
         )
         images["errors.png"] = plots.error_distribution({facts.name: errors(facts.evaluation)}, facts.unit)
         images["residuals.png"] = model_plots.residuals(table, facts.unit)
+        limits = facts.domain.get("limits")
+        if isinstance(limits, dict) and {"t2", "q", "distance"} <= {*table.columns} & {*limits}:
+            images["domain.png"] = model_plots.domain(table, limits)
     found = (facts.evaluation or {}).get("coverage")
     if isinstance(found, list) and found:
         images["coverage.png"] = model_plots.coverage([r for r in found if isinstance(r, Mapping)])
+    validated = _cross_validated(facts.training)
+    if validated is not None:
+        images["validated.png"] = plots.predicted_against_observed(
+            validated, facts.unit, f"{label}, cross-validated"
+        )
     curves = facts.training.get("curves")
     if isinstance(curves, dict) and curves:
         chosen = facts.training.get("chosen")
@@ -240,6 +254,15 @@ def _images(facts: CardFacts) -> dict[str, bytes]:
     if band is not None and band.usable:
         images["vip.png"] = plots.vip(Axis(band.positions_array, band.unit), band.vip_array)
     return images
+
+
+def _cross_validated(training: Mapping[str, Any]) -> pd.DataFrame | None:
+    """Return what the model kept of its left-out predictions, or None for a model that kept none."""
+    values, errors = training.get("held_out_values"), training.get("held_out_errors")
+    if not isinstance(values, Sequence) or not isinstance(errors, Sequence) or len(values) != len(errors):
+        return None
+    table = pd.DataFrame({"value": values, "error": errors}).apply(pd.to_numeric, errors="coerce")
+    return table.assign(observed=table["value"] - table["error"]) if len(table) else None
 
 
 def _shown(images: Mapping[str, bytes], words: Mapping[str, str]) -> list[Block]:

@@ -13,6 +13,17 @@ from pydantic import BaseModel, ConfigDict, Field
 from soil_assets.reporting.decision_inputs import BandImportance, Facts
 from soil_assets.spectra.axis import Axis
 
+#: What the difficulty of a sample is a function of, in the order of its slopes.
+DIFFICULTY = ("value", "t2", "q", "distance")
+
+
+class Difficulty(Protocol):
+    """How widths differ between samples (``modeling.difficulty.Difficulty``)."""
+
+    @property
+    def slopes(self) -> Any:
+        """Of ln difficulty, shape (4,)."""
+
 
 class Domain(Protocol):
     """Where a model may be used (``modeling.applicability.ApplicabilityDomain``)."""
@@ -60,6 +71,18 @@ class Model(Protocol):
     def domain(self) -> Domain:
         """The applicability domain."""
 
+    @property
+    def transform(self) -> str:
+        """Modelling scale."""
+
+    @property
+    def half_widths(self) -> Mapping[float, float]:
+        """Of the intervals by level, on the modelling scale."""
+
+    @property
+    def difficulty(self) -> Difficulty:
+        """By which they are scaled."""
+
     # Last, because it hides the decorator from what follows.
     @property
     def property(self) -> str:
@@ -77,6 +100,8 @@ class CardFacts(BaseModel):
         The property, and in words the spectra that the model sees.
     training, recipe, domain : dict
         As the model keeps them.
+    intervals : dict
+        ``half_widths`` by level and ``slopes`` of the difficulty, on ``scale``.
     evaluation : dict or None
         ``Evaluation.to_dict()`` on the benchmark.
     benchmark : str
@@ -103,6 +128,7 @@ class CardFacts(BaseModel):
     training: Facts = Field(default_factory=dict)
     recipe: Facts = Field(default_factory=dict)
     domain: Facts = Field(default_factory=dict)
+    intervals: Facts = Field(default_factory=dict)
     evaluation: Facts | None = None
     benchmark: str = ""
     data: tuple[str, ...] = ()
@@ -129,6 +155,13 @@ class CardFacts(BaseModel):
             "training": dict(model.training),
             "recipe": dict(model.recipe),
             "domain": dict(model.domain.facts()),
+            "intervals": {
+                "half_widths": {
+                    f"{100 * level:g}": half for level, half in sorted(model.half_widths.items())
+                },
+                "slopes": dict(zip(DIFFICULTY, model.difficulty.slopes.tolist(), strict=True)),
+                "scale": model.unit if model.transform == "none" else f"{model.transform}({model.unit})",
+            },
             "importance": importance,
         }
         return cls(**(own | other))

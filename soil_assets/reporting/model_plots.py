@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from soil_assets.reporting.canvas import BLUE, GREY, INK, ORANGE, cut, drawable, in_unit, nothing, png
+from soil_assets.reporting.canvas import BLUE, GREEN, GREY, INK, ORANGE, cut, drawable, in_unit, nothing, png
 from soil_assets.reporting.numerals import count, finite
 
 if TYPE_CHECKING:
@@ -90,6 +90,49 @@ def coverage(table: Sequence[Mapping[str, Any]], title: str = "Coverage of the i
         ax.set_ylim(top=1.03)
         ax.set_xlabel("nominal level (grey: what a right interval gives, 99 %)")
         ax.set_ylabel("share inside")
+        ax.set_title(cut(title))
+
+    return png(draw)
+
+
+def domain(
+    predictions: pd.DataFrame, limits: Mapping[str, Any], title: str = "Applicability domain"
+) -> bytes:
+    """Draw every sample's distance from the model: T2 against Q, each as a share of its limit, on root scales.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        ``t2``, ``q``, ``distance`` and ``inside``.
+    limits : mapping of str to float
+        Joint limits of the three; a sample that only its distance puts outside is marked inside the square.
+    """
+
+    def draw(ax: Axes) -> None:
+        shares = {
+            m: pd.to_numeric(predictions[m], errors="coerce").to_numpy(dtype=np.float64)
+            / (finite(limits[m]) or np.nan)
+            for m in ("t2", "q", "distance")
+        }
+        x, y = np.sqrt(shares["t2"]), np.sqrt(shares["q"])
+        keep = drawable(x) & drawable(y)
+        if not keep.any():
+            return nothing(ax, "the domain was not judged")
+        far = keep & ((x > 1) | (y > 1))
+        alone = keep & ~far & (shares["distance"] > 1)
+        for mask, colour, style, words in (
+            (keep & ~far & ~alone, BLUE, "o", "inside"),
+            (far, ORANGE, "D", "outside by T2 or Q"),
+            (alone, GREEN, "s", "outside: no similar spectrum"),
+        ):
+            if mask.any():
+                ax.plot(x[mask], y[mask], style, color=colour, markersize=4, label=f"{words}: {mask.sum()}")
+        ax.plot([0, 1, 1], [1, 1, 0], color=INK, linewidth=0.9)
+        ax.set_xlim(0, max(1.15, 1.05 * float(x[keep].max())))
+        ax.set_ylim(0, max(1.15, 1.05 * float(y[keep].max())))
+        ax.legend(loc="best")
+        ax.set_xlabel("root of T2 / limit")
+        ax.set_ylabel("root of Q / limit")
         ax.set_title(cut(title))
 
     return png(draw)

@@ -65,7 +65,8 @@ def test_figures_agree_with_the_evaluation() -> None:
     assert rmse["candidate"] == metrics["rmse"]
     assert rmse["text"] in text
     assert f"{metrics['rmse']:.2f} (95 % CI" in text
-    assert "1.61 (n = 56)" in text
+    assert "whole groups left out, 10 folds" in text
+    assert "| 1.61 | R2 0.930, RPIQ not judged, n = 56 |" in card.markdown.replace("\u00a0", " ")
     assert "26 soils of the same field, n = 26, never trained on" in text
     json.dumps(card.data, allow_nan=False)
 
@@ -165,3 +166,37 @@ def test_a_trained_model_has_a_card() -> None:
     assert f"{measured.metrics['rmse']:.2f}" in text
     assert {"observed.png", "residuals.png", "coverage.png", "vip.png"} <= set(card.images)
     assert "60 in 60 groups" in text
+    assert {"validated.png", "domain.png"} <= set(card.images)
+    assert "samples left out at random" in text
+    assert "every sample is a group of its own" in text
+    assert f"± {model.half_widths[0.9]:.3g} %" in text
+
+
+def test_gap_repeats_and_strata_are_told() -> None:
+    training = {
+        **_facts().training,
+        "repeated_validation": {"seeds": [1, 2], "rmse": [1.61, 1.75]},
+        "random_validation": {"judged": True, "rmse": 1.4, "gap": 0.15, "n": 56, "why": ""},
+    }
+    parts = [
+        {"name": "SOC < 2 %", "n": 20, "judged": True, "metrics": {"rmse": 2.11, "me": -0.4},
+         "coverage": [{"level": 0.9, "inside": 17, "n": 20}]},
+        {"name": "SOC >= 2 %", "n": 6, "judged": False, "metrics": None, "coverage": []},
+    ]  # fmt: skip
+    card = build(_facts(training=training, evaluation={**evaluation(1.3), "strata": parts}))
+    text = card.markdown.replace("\u00a0", " ")
+    assert "1.61, 1.75" in text
+    assert "groups look 15 % worse" in text
+    assert "| SOC < 2 % | 20 | 2.11 | -0.40 | 90 %: 17 of 20 |" in text.replace("\\<", "<").replace(
+        "&lt;", "<"
+    )
+    assert text.count("| not judged | not judged | not judged |") == 1
+
+
+def test_the_domain_is_drawn_as_it_was_judged() -> None:
+    table = pd.DataFrame({"t2": [1.0, 9.0], "q": [0.1, 0.2], "distance": [1.0, 3.0]})
+    limits = {"t2": 4.0, "q": 1.0, "distance": 2.0}
+    assert model_plots.domain(table, limits) == model_plots.domain(table, limits)
+    assert model_plots.domain(table, limits) != model_plots.domain(table, {**limits, "t2": 10.0})
+    assert model_plots.domain(table, limits) != model_plots.domain(table * 2, limits)
+    assert model_plots.domain(table * np.nan, limits).startswith(b"\x89PNG")

@@ -132,7 +132,7 @@ def build(settings: Settings, batch_checks: dict[str, list[str]]) -> list[dg.Ass
             metadata={
                 **numbers(result.metrics),
                 "predicted_against_observed": png(scatter),
-                "model_card": address(model_card(soil, trained_models, facts)),
+                "model_card": address(model_card(soil, mlflow, trained_models, facts)),
             },
             check_results=[
                 passed_or_not(
