@@ -1,6 +1,6 @@
 """CML: its own poster as a back end, fed the same Markdown and pictures.
 
-Belongs here: calling ``cml``. Does not belong here: what is posted. CML's update looks at the first hundred comments
+Belongs here: calling ``cml``. Does not belong here: what is posted. CML's update looks at the first page of comments
 only, so a busy pull request collects doubles, and an older run may replace a newer one: the default is our own poster.
 """
 
@@ -17,7 +17,7 @@ WATERMARK = "soil decision report"
 
 
 def comment(
-    folder: Path, number: int, *, repository_url: str, token: str, publish_url: str | None = None
+    folder: Path, number: int, *, sha: str, repository_url: str, token: str, publish_url: str | None = None
 ) -> str:
     """Write or replace the comment with ``report.md`` of a folder; return what CML says of it.
 
@@ -27,6 +27,8 @@ def comment(
         Holds ``report.md``, and pictures beside it where CML is to upload them.
     number : int
         Of the pull request.
+    sha : str
+        Commit of the report: CML finds its comment again by a watermark with a commit in it.
     repository_url : str
         ``https://host/owner/name``; CML talks to ``https://host/api/v3`` for every host but github.com.
     publish_url : str or None
@@ -59,7 +61,7 @@ def comment(
         ],
         cwd=folder,
         # By the environment, so that no process list shows the token; CML must not tell anyone that it ran.
-        env={**os.environ, "REPO_TOKEN": token, "ITERATIVE_DO_NOT_TRACK": "1"},
+        env={**os.environ, "REPO_TOKEN": token, "ITERATIVE_DO_NOT_TRACK": "1", "GITHUB_SHA": sha},
         capture_output=True,
         text=True,
         check=False,

@@ -119,7 +119,13 @@ def comment(
     try:
         if backend == "cml":
             url = _by_cml(
-                text, made.images if local else {}, found.number, f"{server}/{repository}", token, publish_url
+                text,
+                made.images if local else {},
+                number=found.number,
+                sha=head.sha,
+                repository_url=f"{server}/{repository}",
+                token=token,
+                publish_url=publish_url,
             )
             said |= {"outcome": "posted by cml", "url": url}
         else:
@@ -140,18 +146,14 @@ def comment(
         show(f"{said['outcome']}: {url or f'comment on pull request {found.number}'} ({made.verdict})")
 
 
-def _by_cml(
-    text: str, images: dict[str, bytes], number: int, repository_url: str, token: str, publish_url: str | None
-) -> str:
+def _by_cml(text: str, images: dict[str, bytes], *, number: int, **where: Any) -> str:
     from soil_assets.adapters import cml
 
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "report.md").write_text(text, encoding="utf-8")
         for name, content in images.items():
             (Path(folder) / name).write_bytes(content)
-        return cml.comment(
-            Path(folder), number, repository_url=repository_url, token=token, publish_url=publish_url
-        )
+        return cml.comment(Path(folder), number, **where)
 
 
 def _benchmark(settings: Any) -> dict[str, dict[str, tuple[str, float]]]:

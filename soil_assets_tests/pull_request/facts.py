@@ -68,7 +68,11 @@ def evaluation(prop: str, spread: float, seed: int) -> dict[str, Any]:
 
 
 def facts(
-    spread: float = 0.15, of_main: float | None = 0.2, policy: Policy | None = None, **other: Any
+    spread: float = 0.15,
+    of_main: float | None = 0.2,
+    policy: Policy | None = None,
+    properties_only: tuple[str, ...] = PROPERTIES,
+    **other: Any,
 ) -> DecisionInputs:
     """Return the facts of a change whose models miss by ``spread``, and main's by ``of_main`` (None: no main)."""
     from soil_assets.reporting.rejudge import judged_again
@@ -85,7 +89,7 @@ def facts(
             importance=BandImportance(positions=(4000, 3000, 2000), unit="cm-1", vip=(0.5, 1.5, 1.0)),
             trend=tuple(TrendPoint(version=f"v{i}", rmse=2.0 - i / 10) for i in range(3)),
         )
-        for prop in PROPERTIES
+        for prop in properties_only
     )
     told: dict[str, Any] = {
         "candidate": "the change",
