@@ -33,6 +33,10 @@ class _Part(BaseModel):
 class AxisIn(_Part):
     """Where the bands lie: every position, or the first and last of evenly spaced ones."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": ["values"]}, {"required": ["first", "last"]}]}
+    )
+
     unit: Literal["cm-1", "nm"]
     values: Annotated[list[float], Field(min_length=_FEWEST_BANDS, max_length=_MOST_BANDS)] | None = None
     first: Annotated[float, Field(gt=0)] | None = None
