@@ -73,7 +73,7 @@ class PropertySettings(BaseModel):
     ossl: tuple[str, ...] = ()
     hard: Limits = (0.0, float("inf"))
     warning: Limits = (0.0, float("inf"))
-    transform: Literal["none", "log1p"] = "none"
+    transform: Literal["none", "log1p", "logit"] = "none"
     aliases: tuple[str, ...] = ()
     typical: Annotated[tuple[float, float] | None, AfterValidator(_typical)] = None
     element: Annotated[str | None, AfterValidator(_element)] = None

@@ -18,7 +18,7 @@ from soil_assets.modeling.intervals import half_widths
 from soil_assets.modeling.learners import TrainingData
 from soil_assets.modeling.metrics import regression_metrics
 from soil_assets.modeling.recipe import Recipe
-from soil_assets.modeling.stack import StackBasis, repeated_folds
+from soil_assets.modeling.stack import StackBasis, repeated_folds, solve
 from soil_assets.modeling.threads import suited_threads
 
 FloatArray = npt.NDArray[np.float64]
@@ -97,10 +97,12 @@ def _score(
         )
         basis = StackBasis.of(data, recipe.pretreatments)
         folds = repeated_folds(data.groups, recipe)
-        for p in shared:
-            observed = targets[p][rows_in]
-            predictor, held_out, _ = basis.solve(observed, folds)
-            value = predictor.predict(spectra[rows_out], None if sensors is None else sensors[rows_out])
+        together = np.column_stack([targets[p][rows_in] for p in shared])
+        for p, fitted in zip(shared, solve(basis, together, folds, recipe), strict=True):
+            observed, held_out = targets[p][rows_in], fitted.held_out
+            value = fitted.predictor.predict(
+                spectra[rows_out], None if sensors is None else sensors[rows_out]
+            )
             predicted[p][rows_out] = value
             error = np.abs(value - targets[p][rows_out])
             for level, half in half_widths(np.abs(held_out - observed), data.groups, recipe.levels).items():

@@ -1,12 +1,14 @@
-"""Kernel ridge regression whose validation needs no refit.
+"""Kernel ridge and kernel principal component regression whose validation needs no refit.
 
 Belongs here: kernels, one eigendecomposition a kernel, closed-form predictions of left-out folds for all
-penalties at once. Does not belong here: which kernels are combined (``stack``).
+settings at once. Does not belong here: which kernels are combined (``stack``).
 
-With an unpenalised intercept the kernel is centred, and G = U diag(1/(s + lambda)) U' over the eigenvectors
-orthogonal to the constant. The error that samples F would have had, had they been left out, is
-inv(G_FF) (G y)_F: exactly that of a refit without them (An, Liu & Venkatesh 2007, Pattern Recogn. 40),
-so whole groups can be left out at the cost of small linear systems.
+With an unpenalised intercept the kernel is centred, and G = U diag(g) U' over the eigenvectors orthogonal to the
+constant: g = 1/(s + lambda) for a ridge penalty lambda, and g = 0 for the leading k components, 1 for the others, for
+least squares on k principal components. The error that samples F would have had, had they been left out, is
+inv(G_FF) (G y)_F: for ridge exactly that of a refit without them (An, Liu & Venkatesh 2007, Pattern Recogn. 40), for
+components that of a refit on the components of all training spectra. Whole groups are left out at the cost of
+small linear systems.
 """
 
 from __future__ import annotations
@@ -22,6 +24,10 @@ IntArray = npt.NDArray[np.int64]
 
 #: Penalties tried, relative to the mean eigenvalue of the centred kernel.
 PENALTIES: FloatArray = 10.0 ** np.arange(-7.0, 1.01, 0.5)
+
+
+#: Numbers of principal components tried, after the penalties.
+COMPONENTS = tuple(range(1, 16))
 
 
 def squared_distances(a: FloatArray, b: FloatArray) -> FloatArray:
@@ -62,32 +68,70 @@ class KernelRidge:
         """Mean eigenvalue: penalties are relative to it."""
         return float(self.values.sum() / len(self.vectors))
 
-    def left_out(self, target: FloatArray, folds: Sequence[IntArray]) -> FloatArray:
+    def left_out(
+        self, targets: FloatArray, folds: Sequence[IntArray], components: Sequence[int] = ()
+    ) -> FloatArray:
         """Predict every sample without its fold, averaged over several assignments of folds.
 
         Parameters
         ----------
-        target : ndarray, shape (n,)
+        targets : ndarray, shape (n,) or (n, n_targets)
         folds : sequence of ndarray, shape (n,)
             Each a fold of every sample.
+        components : sequence of int
+            Numbers of principal components tried beside the penalties; those that some fold cannot support
+            predict infinity.
 
         Returns
         -------
-        ndarray, shape (n_penalties, n)
+        ndarray, shape (n_settings, n) or (n_settings, n, n_targets)
+            Settings are the penalties, then the numbers of components.
         """
+        columns = targets if targets.ndim == 2 else targets[:, None]
         damped = 1.0 / (self.values + PENALTIES[:, None] * max(self.scale, 1e-300))
-        dual = (damped * (self.vectors.T @ target)) @ self.vectors.T
+        if components:
+            beyond = np.arange(self.values.size) < self.values.size - np.asarray(components)[:, None]
+            damped = np.concatenate([damped, beyond.astype(np.float64)])
+        along = self.vectors.T @ columns
+        dual = np.matmul(self.vectors, damped[:, :, None] * along)
         errors = np.zeros_like(dual)
         for fold in folds:
             for k in range(int(fold.max()) + 1):
                 out = np.flatnonzero(fold == k)
                 rows = self.vectors[out]
                 inverse = (rows[None, :, :] * damped[:, None, :]) @ rows.T
-                errors[:, out] += np.linalg.solve(inverse, dual[:, out, None])[:, :, 0]
-        return np.asarray(target - errors / len(folds))
+                # Repeated spectra can make the projection singular; this is far below any penalty's effect.
+                inverse[len(PENALTIES) :, np.arange(out.size), np.arange(out.size)] += 1e-9
+                errors[:, out] += np.linalg.solve(inverse, dual[:, out])
+        found = columns - errors / len(folds)
+        largest = max(int(np.bincount(fold).max()) for fold in folds)
+        for place, count in enumerate(components):
+            if count >= len(self.vectors) - largest - 1 or count > self._rank:
+                found[len(PENALTIES) + place] = np.inf
+        return np.asarray(found if targets.ndim == 2 else found[:, :, 0])
 
-    def dual(self, target: FloatArray, penalty: float) -> tuple[FloatArray, float]:
-        """Return dual coefficients (they sum to zero) and the intercept that goes with the raw kernel."""
-        damped = 1.0 / (self.values + penalty * max(self.scale, 1e-300))
-        coefficients = self.vectors @ (damped * (self.vectors.T @ target))
+    @property
+    def _rank(self) -> int:
+        return int((self.values > 1e-10 * max(float(self.values.max(initial=0.0)), 1e-300)).sum())
+
+    def dual(
+        self, target: FloatArray, setting: int, components: Sequence[int] = ()
+    ) -> tuple[FloatArray, float]:
+        """Return dual coefficients (they sum to zero) and the intercept that goes with the raw kernel.
+
+        Parameters
+        ----------
+        target : ndarray, shape (n,)
+        setting : int
+            Position among the penalties, then the numbers of components, as in :meth:`left_out`.
+        components : sequence of int
+        """
+        along = self.vectors.T @ target
+        if setting < len(PENALTIES):
+            along = along / (self.values + PENALTIES[setting] * max(self.scale, 1e-300))
+        else:
+            count = components[setting - len(PENALTIES)]
+            leading = np.arange(self.values.size) >= self.values.size - count
+            along = np.where(leading, along / np.maximum(self.values, 1e-300), 0.0)
+        coefficients = self.vectors @ along
         return np.asarray(coefficients), float(target.mean() - self.column_means @ coefficients)

@@ -245,8 +245,15 @@ def _landmarks(facts: Mapping[str, Any], arrays: Arrays) -> Predictor:
     return LandmarkPredictor.from_parts(facts, arrays)
 
 
+def _blend(facts: Mapping[str, Any], arrays: Arrays) -> Predictor:
+    from soil_assets.modeling.blend import predictor_from_parts as read
+
+    return read(facts, arrays)
+
+
 _KINDS: dict[str, Callable[[Mapping[str, Any], Arrays], Predictor]] = {
     "linear": LinearPredictor.from_parts,
+    "blend": _blend,
     "landmarks": _landmarks,
     "stack": StackPredictor.from_parts,
 }

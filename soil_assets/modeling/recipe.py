@@ -17,7 +17,7 @@ from soil_assets.modeling.learners import learners
 from soil_assets.modeling.pretreatment import DEFAULT_PRETREATMENTS, Pretreatment
 
 #: Raised when the same recipe starts to give another model.
-RECIPE_VERSION = 1
+RECIPE_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,10 @@ class Recipe:
     nested : bool
         Whether every outer fold repeats the whole choice (the default); else the learner's own cross-fitted
         left-out predictions serve, ten times cheaper, where it has them.
+    components : bool
+        Whether a stack of few samples also has members regularised by their number of principal components.
+    second_scale : bool
+        Whether a stack models a skewed target on a logarithmic scale, too.
     sensors : tuple of str
         Columns of other sensors that a stack uses beside the spectra.
     levels : tuple of float
@@ -61,6 +65,8 @@ class Recipe:
     folds: int = 10
     repeats: int = 2
     nested: bool = True
+    components: bool = True
+    second_scale: bool = True
     sensors: tuple[str, ...] = ()
     levels: tuple[float, ...] = (0.68, 0.90, 0.95)
     domain_rate: float = 0.01
@@ -94,7 +100,7 @@ class Recipe:
     @classmethod
     def stack(cls, **changes: Any) -> Recipe:
         """Return the stack's recipe, with ``changes`` to its fields."""
-        from soil_assets.modeling.stack import STACK_PRETREATMENTS
+        from soil_assets.modeling.stack_basis import STACK_PRETREATMENTS
 
         return cls(**{"learner": "stack", "pretreatments": STACK_PRETREATMENTS, **changes})
 
@@ -119,6 +125,8 @@ class Recipe:
             "folds": self.folds,
             "repeats": self.repeats,
             "nested": self.nested,
+            "components": self.components,
+            "second_scale": self.second_scale,
             "sensors": list(self.sensors),
             "levels": list(self.levels),
             "domain_rate": self.domain_rate,
@@ -129,6 +137,8 @@ class Recipe:
     def from_dict(cls, raw: Mapping[str, Any]) -> Recipe:
         """Read what :meth:`to_dict` wrote."""
         fields = {k: v for k, v in raw.items() if k != "version"}
+        for later in ("components", "second_scale"):  # recipes of version 1 had neither
+            fields[later] = bool(fields.get(later, False))
         fields["pretreatments"] = tuple(Pretreatment.from_dict(p) for p in fields["pretreatments"])
         fields["sensors"] = tuple(str(v) for v in fields.get("sensors", ()))
         fields["levels"] = tuple(float(v) for v in fields["levels"])

@@ -21,7 +21,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-Transform = Literal["none", "log1p"]
+Transform = Literal["none", "log1p", "logit"]
 Limits = tuple[float, float]
 _UP = float("inf")
 
@@ -41,8 +41,8 @@ class Property:
         Names of the Open Soil Spectral Library that mean this property; each ends in its own unit.
     hard, warning : (low, high)
         Outside ``hard`` a value is impossible, outside ``warning`` it is suspicious.
-    transform : {"none", "log1p"}
-        Scale on which a skewed property is modelled.
+    transform : {"none", "log1p", "logit"}
+        Scale on which a skewed property, or a percentage that comes near 0 or 100, is modelled.
     aliases : tuple of str
         Column names that labs use.
     typical : (low, high) or None

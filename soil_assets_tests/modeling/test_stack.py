@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +9,12 @@ import pytest
 from soil_assets.errors import BadInput
 from soil_assets.modeling.artifact import load, save
 from soil_assets.modeling.evaluate import evaluate
-from soil_assets.modeling.kernels import PENALTIES, KernelRidge
+from soil_assets.modeling.kernels import COMPONENTS, PENALTIES, KernelRidge
 from soil_assets.modeling.learners import TrainingData
 from soil_assets.modeling.pretreatment import average, chain, savgol, snv
 from soil_assets.modeling.recipe import Recipe
 from soil_assets.modeling.splits import grouped_folds
-from soil_assets.modeling.stack import StackBasis, repeated_folds, stack_weights
+from soil_assets.modeling.stack import StackBasis, repeated_folds, solve, stack_weights
 from soil_assets.modeling.train import train
 from soil_assets.spectra.batch import SpectralBatch
 from soil_assets.spectra.catalogue import BUILT_IN
@@ -53,7 +54,8 @@ def test_dual_form_predicts_what_the_kernel_says() -> None:
     rng = np.random.default_rng(1)
     x, y = rng.normal(size=(30, 5)), rng.normal(size=30)
     ridge = KernelRidge.of(x @ x.T)
-    dual, intercept = ridge.dual(y, 1e-2)
+    setting = int(np.argmin(np.abs(PENALTIES - 1e-2)))
+    dual, intercept = ridge.dual(y, setting)
     from sklearn.linear_model import Ridge
 
     peer = Ridge(alpha=1e-2 * ridge.scale).fit(x, y)
@@ -68,12 +70,19 @@ def test_merged_predictor_is_the_weighted_sum_of_members(field: SpectralBatch, w
     basis = StackBasis.of(data_of(field.take(range(60)), sensors), PRE)
     target = basis.data.target
     folds = repeated_folds(basis.data.groups, QUICK)
-    predictor, _, weights = basis.solve(target, folds)
+    predictor = solve(basis, target[:, None], folds, replace(QUICK, second_scale=False))[0].predictor
+    left_out = basis.left_out(target[:, None], folds, components=True)
+    picked = left_out.pick(0, target, np.ones(60, dtype=bool))
+    members = left_out.of(0, picked)
+    assert len(picked) == 2 * len(basis.members)
+    weights = stack_weights(members, target, left_out.prior(picked))
     expected = np.zeros(60)
-    for kernel, weight in zip(basis.kernels, weights, strict=True):
-        left_out = kernel.left_out(target, folds)
-        penalty = PENALTIES[((left_out - target) ** 2).mean(axis=1).argmin()]
-        damped = kernel.values / (kernel.values + penalty * kernel.scale)
+    for (member, setting), weight in zip(picked, weights, strict=True):
+        kernel = basis.kernels[member]
+        if setting < len(PENALTIES):
+            damped = kernel.values / (kernel.values + PENALTIES[setting] * kernel.scale)
+        else:
+            damped = np.arange(59) >= 59 - COMPONENTS[setting - len(PENALTIES)]
         expected += weight * (target.mean() + kernel.vectors @ (damped * (kernel.vectors.T @ target)))
     assert np.allclose(predictor.predict(basis.data.spectra, sensors), expected, atol=1e-6)
 
@@ -144,3 +153,34 @@ def test_too_many_samples_for_exact_kernels() -> None:
     spectra = np.ones((3001, 20))
     with pytest.raises(BadInput, match="too many samples"):
         StackBasis.of(TrainingData(spectra, np.ones(3001), np.arange(3001)), PRE)
+
+
+def test_left_out_components_are_those_of_refits_on_the_same_components() -> None:
+    """Least squares on fixed principal components, refitted without each fold; impossible counts predict infinity."""
+    rng = np.random.default_rng(6)
+    x = rng.normal(size=(40, 12))
+    targets = np.column_stack([x[:, 0] + rng.normal(size=40), x[:, 1] + 3.0])
+    ridge = KernelRidge.of((x - x.mean(axis=0)) @ (x - x.mean(axis=0)).T)
+    fold = grouped_folds(np.arange(40), 4, 1)
+    found = ridge.left_out(targets, [fold], components=(2, 5, 13, 35))[len(PENALTIES) :]
+    for place, count in enumerate((2, 5)):
+        design = np.column_stack([np.ones(40), ridge.vectors[:, -count:]])
+        for k in range(4):
+            out = fold == k
+            slopes = np.linalg.lstsq(design[~out], targets[~out], rcond=None)[0]
+            assert np.allclose(design[out] @ slopes, found[place][out], atol=1e-6)
+    assert np.isinf(found[2:]).all()  # rank 12 has no 13 components; 40 samples in four folds have no 35
+
+
+def test_second_scale_helps_a_lognormal_target_and_survives_its_file(
+    field: SpectralBatch, tmp_path: Path
+) -> None:
+    clay = np.exp(field.property_values("clay") / 8.0)
+    skewed = field.with_samples(field.samples.assign(clay=100.0 * clay / clay.max()))
+    r2 = {}
+    for second_scale in (False, True):
+        model = train(skewed, CLAY, replace(QUICK, second_scale=second_scale))
+        r2[second_scale] = model.training["cross_validation"]["r2"]
+        assert ("logarithmic scale" in model.training["weights"]) == second_scale
+        assert load(save(model, tmp_path / str(second_scale))).predict(field).equals(model.predict(field))
+    assert 1.0 - r2[True] < 0.9 * (1.0 - r2[False])
