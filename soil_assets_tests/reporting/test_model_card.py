@@ -169,7 +169,7 @@ def test_a_trained_model_has_a_card() -> None:
     assert {"validated.png", "domain.png"} <= set(card.images)
     assert "samples left out at random" in text
     assert "every sample is a group of its own" in text
-    assert f"± {model.half_widths[0.9]:.3g} %" in text
+    assert f"± {model.half_widths[0.9]:.2f} %" in text
 
 
 def test_gap_repeats_and_strata_are_told() -> None:
