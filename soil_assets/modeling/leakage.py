@@ -91,8 +91,8 @@ def _by_spectrum(training: SpectralBatch, benchmark: SpectralBatch) -> pd.DataFr
 
 def _seen_alike(view: Pretreatment, training: SpectralBatch, benchmark: SpectralBatch) -> pd.DataFrame:
     ours, theirs = view.apply(benchmark.spectra), view.apply(training.spectra)
-    usable = np.isfinite(ours).all(axis=1)
-    trained = np.flatnonzero(np.isfinite(theirs).all(axis=1))
+    usable = _varies(benchmark) & np.isfinite(ours).all(axis=1)
+    trained = np.flatnonzero(_varies(training) & np.isfinite(theirs).all(axis=1))
     if not usable.any() or trained.size == 0:
         return pd.DataFrame(columns=list(COLUMNS))
     # A typical distance needs three spectra: with fewer in the benchmark, the training spectra tell it.
@@ -112,6 +112,11 @@ def _seen_alike(view: Pretreatment, training: SpectralBatch, benchmark: Spectral
     table = _table("spectrum", pairs, training, benchmark)
     table["distance"], table["limit"] = distance[near], limit
     return table
+
+
+def _varies(batch: SpectralBatch) -> npt.NDArray[np.bool_]:
+    """Tell which spectra have a shape at all: all flat ones are alike."""
+    return np.asarray(np.ptp(batch.spectra, axis=1) > 1e-6)
 
 
 def _nearest(a: FloatArray, b: FloatArray, *, exclude_self: bool) -> tuple[FloatArray, npt.NDArray[np.intp]]:
