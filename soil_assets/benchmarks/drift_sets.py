@@ -26,7 +26,7 @@ _FILES: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "NIRsoil": (
         "nirsoil/nirsoil.parquet",
-        {"c_org_g_100g": "soc", "n_total_g_kg": "n_total", "cec_meq_100g": "cec"},
+        {"c_org_g_100g": "soc", "n_total_g_kg": "n_tot", "cec_meq_100g": "cec"},
     ),
     "yamsys": ("yamsys_mir_opus/yamsys_replicates.parquet", {}),
     "AfSIS": ("afsis_mir_113/afspec.parquet", {}),
@@ -73,6 +73,8 @@ def read(name: str) -> tuple[SpectralBatch, tuple[str, ...]]:
     ids = table["sample_id"] if "sample_id" in table.columns else pd.Series(np.arange(len(table)))
     samples.insert(0, "sample_id", ids.astype(str).to_numpy())
     spectra = spectra[:, complete]
+    if "n_tot" in samples.columns:
+        samples["n_tot"] /= 10.0  # g/kg
     if name == "yamsys":
         codes, names = pd.factorize(samples["sample_id"])
         spectra = pd.DataFrame(spectra).groupby(codes).mean().to_numpy()

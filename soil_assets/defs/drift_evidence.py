@@ -38,7 +38,7 @@ class DriftEvidence:
     assessment : Assessment
     live : LiveView
     history : History or None
-        Trends over successive batches; None for a batch without a usable scan.
+        Trends over successive batches; None while there is none that could end or carry one.
     stream : Stream
         Of its instrument.
     record : BatchRecord
@@ -99,7 +99,9 @@ class DriftEvidence:
 
     def trend_in_words(self) -> str:
         """Return what the charts show."""
-        return "not judged: no usable scan" if self.history is None else self.history.words()
+        if self.history is None:
+            return "not judged: no earlier batch, and this one differs by itself or has no usable scan"
+        return self.history.words()
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything JSON-ready."""
@@ -153,9 +155,7 @@ def gather(
         judged=judged,
         assessment=replace(assessment, report=noted),
         live=live,
-        history=_history(
-            profile, stream.trend(name, profile.fingerprint, newest), policy.trend_run_length, newest
-        ),
+        history=_trends(profile, stream, name, newest, noted.verdict == "fail", policy.trend_run_length),
         stream=stream,
         record=BatchRecord(
             batch=name,
@@ -178,12 +178,19 @@ def gather(
     )
 
 
-def _history(
-    profile: ReferenceProfile, means: list[BatchMeans], run_length: float, newest: BatchMeans | None
+def _trends(
+    profile: ReferenceProfile,
+    stream: Stream,
+    name: str,
+    newest: BatchMeans | None,
+    drifts: bool,
+    run_length: float,
 ) -> History | None:
+    """Chart the batches up to this one; a batch that differs by itself ends no slow trend and is left out."""
     from soil_assets.drift.history import trends
 
-    return None if newest is None else trends(profile, means, run_length)
+    means = stream.trend(name, profile.fingerprint, None if drifts else newest)
+    return trends(profile, means, run_length) if means else None
 
 
 def _report_checks(instance: dg.DagsterInstance, batch: str, words: str, passed: bool) -> None:

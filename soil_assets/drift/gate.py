@@ -6,6 +6,7 @@ models come from, and which earlier batches a small one is pooled with (``histor
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,6 +24,7 @@ from soil_assets.drift.damage import (
 from soil_assets.drift.profile import ReferenceProfile
 from soil_assets.drift.report import DriftReport
 from soil_assets.drift.views import LiveView, PropertyView
+from soil_assets.drift.words import unit_factor
 from soil_assets.spectra.batch import SpectralBatch
 
 
@@ -81,18 +83,29 @@ def assess(
         exceedances=live.exceedances,
         exceedance_reference_n=live.exceedance_reference_n,
     )
-    damage, notes = harm(batch, live, policy.seed)
+    slips = [n for n in live.properties if _unit_slip(profile, batch, n)]
+    damage, notes = harm(batch, live, policy.seed, slips)
     if pooled_with:
         notes.insert(0, f"too small alone: judged together with {', '.join(pooled_with)}")
     return Assessment(replace(report, notes=(*report.notes, *notes)), damage, pooled_with)
 
 
-def harm(batch: SpectralBatch, live: LiveView, seed: int) -> tuple[tuple[Damage, ...], list[str]]:
-    """Estimate the damage to every property's predictions; what cannot be estimated is said in the notes returned."""
+def harm(
+    batch: SpectralBatch, live: LiveView, seed: int, slips: Sequence[str] = ()
+) -> tuple[tuple[Damage, ...], list[str]]:
+    """Estimate the damage to every property's predictions; what cannot be estimated is said in the notes returned.
+
+    Parameters
+    ----------
+    slips : sequence of str
+        Properties whose lab values seem to be in another unit: the error on them would speak of the unit.
+    """
     found: list[Damage] = []
-    notes: list[str] = []
+    notes = [
+        f"lab values of {n} seem to be in another unit: its error is not measured on them" for n in slips
+    ]
     for name, view in live.properties.items():
-        one = _damage(name, batch, view, seed)
+        one = _damage(name, batch, view, seed, name not in slips)
         if one is None:
             notes.append(f"what the difference does to {name} is not known: {_why_unknown(view)}")
         else:
@@ -100,10 +113,12 @@ def harm(batch: SpectralBatch, live: LiveView, seed: int) -> tuple[tuple[Damage,
     return tuple(found), notes
 
 
-def _damage(name: str, batch: SpectralBatch, view: PropertyView, seed: int) -> Damage | None:
+def _damage(
+    name: str, batch: SpectralBatch, view: PropertyView, seed: int, usable_lab: bool
+) -> Damage | None:
     observed = batch.property_values(name)
     both = np.isfinite(observed) & np.isfinite(view.predicted)
-    if min(int(both.sum()), view.held_out_errors.size) >= MIN_MEASURED:
+    if usable_lab and min(int(both.sum()), view.held_out_errors.size) >= MIN_MEASURED:
         return measured_damage(
             name, observed, view.predicted, view.held_out_errors, groups=batch.groups(), seed=seed
         )
@@ -113,6 +128,12 @@ def _damage(name: str, batch: SpectralBatch, view: PropertyView, seed: int) -> D
     return expected_damage(
         name, view.distances[usable], view.held_out_distances, view.held_out_errors, seed=seed
     )
+
+
+def _unit_slip(profile: ReferenceProfile, batch: SpectralBatch, name: str) -> bool:
+    sides = [profile.properties.get(name, np.empty(0)), batch.property_values(name)]
+    before, after = (side[np.isfinite(side)] for side in sides)
+    return bool(before.size and after.size and unit_factor(before, after))
 
 
 def _why_unknown(view: PropertyView) -> str:

@@ -93,6 +93,8 @@ class History:
     def words(self) -> str:
         """Say it in one sentence."""
         stated = f"a false alarm comes about every {self.run_length:.0f} batches"
+        if len(self.batches) == 1 and not self.alarming:
+            return f"the first batch of its instrument, near the reference ({stated})"
         if not self.alarming:
             return f"no trend over {len(self.batches)} batches ({stated})"
         return f"a slow trend over {len(self.batches)} batches in {', '.join(self.alarming)} ({stated})"

@@ -82,7 +82,7 @@ def page(
         images["envelope.png"] = drift_plots.envelope(profile, batch, report.bands)
         images["difference.png"] = drift_plots.difference(profile, batch, report.bands)
         images["scores.png"] = drift_plots.scores(profile, batch)
-    if history is not None:
+    if history is not None and len(history.batches) > 1:
         images["trends.png"] = drift_plots.trends(history)
     return render_page(
         document(report, name=name, damage=damage, history=history, images=tuple(images)), images
@@ -121,7 +121,8 @@ def document(
         if file in images
     ]
     if shown:
-        blocks += [Heading("What moved"), Figures(tuple(shown))]
+        title = "What moved" if report.verdict == "fail" else "What was compared"
+        blocks += [Heading(title), Figures(tuple(shown))]
     if report.samples:
         blocks += [
             Heading("Samples furthest out"),

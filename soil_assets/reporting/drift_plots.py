@@ -152,7 +152,9 @@ def difference(profile: ReferenceProfile, batch: SpectralBatch, bands: tuple[Ban
         _spectral_axis(ax, profile)
         ax.set_ylabel("Difference (reference sd)")
         ax.set_title("Where the mean spectra differ")
-        ax.legend(loc="best", fontsize=8)
+        low, high = ax.get_ylim()
+        ax.set_ylim(low, high + 0.22 * (high - low))  # room for the legend above every curve
+        ax.legend(loc="upper center", ncols=2, fontsize=8, frameon=False)
 
     return png(draw)
 

@@ -198,6 +198,7 @@ def test_models_on_main_tell_what_a_difference_does(house: Platform) -> None:
     """With a registered model, its predictions are tested and its errors on the batch's lab values measured."""
     assert house.run("training_set").success
     assert house.run("trained_models,benchmark_evaluations,model_comparisons", "clay").success
+    assert house.run("decision_report").success
     assert house.run("registered_versions", "clay").success
     land_as(house.landing, "m1", folds(6, 7))
     outcome = house.judge("m1")
