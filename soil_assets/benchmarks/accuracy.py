@@ -6,14 +6,15 @@ held against which goals (``bench_accuracy``).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from soil_assets.benchmarks.official import data_file, definition
+from soil_assets.benchmarks.scored_sets import ScoredSet, kssl_set, limesoda_names, limesoda_set, yamsys_set
 from soil_assets.modeling.intervals import half_widths
 from soil_assets.modeling.learners import TrainingData
 from soil_assets.modeling.metrics import regression_metrics
@@ -21,6 +22,8 @@ from soil_assets.modeling.recipe import Recipe
 from soil_assets.modeling.stack import StackBasis, repeated_folds, solve
 from soil_assets.modeling.threads import suited_threads
 
+#: One recipe, or the recipe of a set by the set's name.
+RecipeOf = Recipe | Callable[[str], Recipe]
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
@@ -95,7 +98,7 @@ def _score(
             np.unique(groups[rows_in], return_inverse=True)[1].astype(np.int64),
             None if sensors is None else sensors[rows_in],
         )
-        basis = StackBasis.of(data, recipe.pretreatments)
+        basis = StackBasis.of(data, recipe.pretreatments, joint=recipe.joint)
         folds = repeated_folds(data.groups, recipe)
         together = np.column_stack([targets[p][rows_in] for p in shared])
         for p, fitted in zip(shared, solve(basis, together, folds, recipe), strict=True):
@@ -161,27 +164,10 @@ def limesoda_published() -> pd.DataFrame:
     return best.assign(property=best["property"].str.lower()).reset_index(drop=True)
 
 
-def limesoda_tasks(recipe: Recipe, sets: list[str] | None = None) -> Iterator[tuple[str, list[Task]]]:
+def limesoda_tasks(recipe: RecipeOf, sets: list[str] | None = None) -> Iterator[tuple[str, list[Task]]]:
     """Score every LimeSoDa set on its published folds, sensor columns used where a set has them."""
-    from soil_assets.spectra.embedded import limesoda, spectral_sets
-    from soil_assets.spectra.harmonise import to_quantity
-
-    for name in sets or spectral_sets():
-        batch = to_quantity(limesoda(name), "absorbance")
-        properties = [p for p in ("soc", "som", "ph", "clay") if p in batch.samples.columns]
-        known = {"sample_id", "fold", *properties}
-        extra = [c for c in batch.samples.columns if c not in known]
-        sensors = np.column_stack([batch.property_values(c) for c in extra]) if extra else None
-        tasks = score(
-            name,
-            batch.spectra.astype(np.float64),
-            {p: batch.property_values(p) for p in properties},
-            batch.samples["fold"].to_numpy(dtype=np.int64),
-            np.arange(len(batch), dtype=np.int64),
-            recipe,
-            sensors,
-        )
-        yield name, tasks
+    for name in sets or limesoda_names():
+        yield name, score_set(limesoda_set(name), recipe)
 
 
 def limesoda_table(tasks: list[Task]) -> pd.DataFrame:
@@ -219,55 +205,30 @@ def limesoda_table(tasks: list[Task]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def kssl_tasks(recipe: Recipe) -> list[Task]:
+def kssl_tasks(recipe: RecipeOf) -> list[Task]:
     """Score KSSL-500; carbon and CEC on ln(1 + value), clay in %."""
-    frozen = definition("kssl500")
-    table = pd.read_parquet(data_file(frozen.source, frozen.sha256))
-    rank = table["kssl_layer_id"].rank(method="first").astype(int).to_numpy() - 1
-    targets = {}
-    for p, transform in frozen.targets.items():
-        values = table[p].to_numpy(dtype=np.float64)
-        targets[p] = np.log1p(values) if transform == "log1p" else values
-    return score(
-        "kssl500",
-        _bands(table),
-        targets,
-        np.asarray((rank // 10) % 10, dtype=np.int64),
-        np.arange(len(table), dtype=np.int64),
-        recipe,
-    )
+    return score_set(kssl_set(), recipe)
 
 
-def yamsys_tasks(recipe: Recipe) -> tuple[list[Task], pd.DataFrame]:
+def yamsys_tasks(recipe: RecipeOf) -> tuple[list[Task], pd.DataFrame]:
     """Score the 26 properties that the authors modelled, by soil; return the tasks and the authors' table."""
-    from soil_assets.modeling.splits import grouped_folds
-
-    frozen = definition("yamsys")
-    scans = pd.read_parquet(data_file(frozen.source, frozen.sha256))
-    soil, ids = pd.factorize(scans["sample_id"])
-    spectra = np.zeros((len(ids), _bands(scans).shape[1]))
-    np.add.at(spectra, soil, _bands(scans))
-    spectra /= np.bincount(soil)[:, None]
-    laboratory = pd.read_csv(data_file(frozen.laboratory.path, frozen.laboratory.sha256))  # type: ignore[union-attr]
-    laboratory = laboratory.set_index("sample_ID").reindex(ids)
-    published = pd.read_csv(data_file(frozen.published.path, frozen.published.sha256))  # type: ignore[union-attr]
-    targets = {}
-    for response in published["response"]:
-        logged = response.startswith("log(")
-        values = laboratory[response[4:-1] if logged else response].to_numpy(dtype=np.float64)
-        targets[response] = np.log(values) if logged else values
-    fold = grouped_folds(np.arange(len(ids)), 10, recipe.seed)
-    return score("yamsys", spectra, targets, fold, np.arange(len(ids), dtype=np.int64), recipe), published
+    scored, published, _ = yamsys_set(_recipe(recipe, "yamsys").seed)
+    return score_set(scored, recipe), published
 
 
-def nirsoil_tables() -> tuple[FloatArray, dict[str, FloatArray], npt.NDArray[np.bool_]]:
-    """Return NIRsoil's spectra, targets and which rows the official split tests."""
-    frozen = definition("nirsoil")
-    table = pd.read_parquet(data_file(frozen.source, frozen.sha256))
-    targets = {p: table[p].to_numpy(dtype=np.float64) for p in frozen.targets}
-    return _bands(table), targets, (table["split"] != "train").to_numpy()
+def yamsys_site_tasks(recipe: RecipeOf) -> list[Task]:
+    """Score the same properties with every site left out in turn."""
+    scored, _, site = yamsys_set(_recipe(recipe, "yamsys").seed)
+    return score_set(replace(scored, fold=np.unique(site, return_inverse=True)[1].astype(np.int64)), recipe)
 
 
-def _bands(table: pd.DataFrame) -> FloatArray:
-    columns = [c for c in table.columns if str(c).replace(".", "", 1).isdigit()]
-    return table[columns].to_numpy(dtype=np.float64)
+def score_set(scored: ScoredSet, recipe: RecipeOf) -> list[Task]:
+    """Score a set by its recipe."""
+    return score(
+        scored.name, scored.spectra, scored.targets, scored.fold, scored.groups, _recipe(recipe, scored.name),
+        scored.sensors,
+    )  # fmt: skip
+
+
+def _recipe(recipe: RecipeOf, name: str) -> Recipe:
+    return recipe if isinstance(recipe, Recipe) else recipe(name)

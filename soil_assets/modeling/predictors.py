@@ -7,7 +7,7 @@ anything in the property's own unit (``model``).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -93,6 +93,20 @@ class RadialTerm:
 
 
 @dataclass(frozen=True, eq=False)
+class JointTerm:
+    """One Gaussian kernel over all parts at once: sum of dual_i exp(-gamma sum_p scale_p d2_p(x, x_i)).
+
+    Parameters
+    ----------
+    gamma : float
+    dual : ndarray, shape (n_training,)
+    """
+
+    gamma: float
+    dual: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
 class StackPart:
     """All members of a stack that share one pre-treatment, merged.
 
@@ -130,6 +144,9 @@ class StackPredictor:
         Standardised.
     sensor_gamma : float
     sensor_dual : ndarray, shape (n_training,)
+    joint_scale : ndarray, shape (n_parts,)
+        Of the standardised squared distances of the parts.
+    joint_terms : tuple of JointTerm
     """
 
     parts: tuple[StackPart, ...]
@@ -141,6 +158,8 @@ class StackPredictor:
     sensor_landmarks: FloatArray
     sensor_gamma: float
     sensor_dual: FloatArray
+    joint_scale: FloatArray = field(default_factory=lambda: np.empty(0))
+    joint_terms: tuple[JointTerm, ...] = ()
 
     @cached_property
     def _treated_landmarks(self) -> list[FloatArray]:
@@ -165,16 +184,22 @@ class StackPredictor:
 
     def _predict(self, spectra: FloatArray, sensors: FloatArray | None) -> FloatArray:
         value = np.full(len(spectra), self.intercept)
-        for part, landmarks in zip(self.parts, self._treated_landmarks, strict=True):
+        together = np.zeros((len(spectra), len(self.landmarks) if self.joint_terms else 0))
+        for place, (part, landmarks) in enumerate(zip(self.parts, self._treated_landmarks, strict=True)):
             treated = part.pretreatment.apply(spectra) - part.centre
             value += treated @ part.coefficients
             for standardised in (False, True):
                 terms = [t for t in part.terms if t.standardised == standardised]
-                if terms:
+                joint = standardised and bool(self.joint_terms)
+                if terms or joint:
                     scale = part.spread if standardised else np.ones_like(part.spread)
                     squared = squared_distances(treated / scale, landmarks / scale)
+                    if joint:
+                        together += self.joint_scale[place] * squared
                     for term in terms:
                         value += np.exp(-term.gamma * squared) @ term.dual
+        for one in self.joint_terms:
+            value += np.exp(-one.gamma * together) @ one.dual
         if self.sensor_centre.size:
             if sensors is None:
                 raise BadInput("the model needs sensor columns beside the spectra", found="none")
@@ -198,6 +223,7 @@ class StackPredictor:
                 }
                 for p in self.parts
             ],
+            "joint": [t.gamma for t in self.joint_terms],
         }
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
@@ -208,6 +234,9 @@ class StackPredictor:
                 arrays[f"{i}/{name}"] = getattr(part, name)
             for j, term in enumerate(part.terms):
                 arrays[f"{i}/dual/{j}"] = term.dual
+        for j, one in enumerate(self.joint_terms):
+            arrays[f"joint/{j}"] = one.dual
+            arrays["joint_scale"] = self.joint_scale
         return arrays
 
     @classmethod
@@ -230,6 +259,10 @@ class StackPredictor:
             parts=parts,
             intercept=float(facts["intercept"]),
             sensor_gamma=float(facts["sensor_gamma"]),
+            joint_scale=arrays.get("joint_scale", np.empty(0)),
+            joint_terms=tuple(
+                JointTerm(float(g), arrays[f"joint/{j}"]) for j, g in enumerate(facts.get("joint", ()))
+            ),
             **{name: arrays[name] for name in _STACK_ARRAYS},
         )
 

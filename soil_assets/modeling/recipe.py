@@ -48,6 +48,8 @@ class Recipe:
         Whether a stack of few samples also has members regularised by their number of principal components.
     second_scale : bool
         Whether a stack models a skewed target on a logarithmic scale, too.
+    joint : bool
+        Whether a stack also has kernels that see all pre-treatments at once.
     sensors : tuple of str
         Columns of other sensors that a stack uses beside the spectra.
     levels : tuple of float
@@ -67,6 +69,7 @@ class Recipe:
     nested: bool = True
     components: bool = True
     second_scale: bool = True
+    joint: bool = False
     sensors: tuple[str, ...] = ()
     levels: tuple[float, ...] = (0.68, 0.90, 0.95)
     domain_rate: float = 0.01
@@ -127,6 +130,7 @@ class Recipe:
             "nested": self.nested,
             "components": self.components,
             "second_scale": self.second_scale,
+            "joint": self.joint,
             "sensors": list(self.sensors),
             "levels": list(self.levels),
             "domain_rate": self.domain_rate,
@@ -137,7 +141,7 @@ class Recipe:
     def from_dict(cls, raw: Mapping[str, Any]) -> Recipe:
         """Read what :meth:`to_dict` wrote."""
         fields = {k: v for k, v in raw.items() if k != "version"}
-        for later in ("components", "second_scale"):  # recipes of version 1 had neither
+        for later in ("components", "second_scale", "joint"):  # recipes of version 1 had none of them
             fields[later] = bool(fields.get(later, False))
         fields["pretreatments"] = tuple(Pretreatment.from_dict(p) for p in fields["pretreatments"])
         fields["sensors"] = tuple(str(v) for v in fields.get("sensors", ()))

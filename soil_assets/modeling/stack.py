@@ -55,7 +55,7 @@ class StackFit:
 
 def fit(data: TrainingData, recipe: Recipe) -> Fitted:
     """Fit the stack; settings and weights come from grouped, repeated left-out predictions."""
-    basis = StackBasis.of(data, recipe.pretreatments)
+    basis = StackBasis.of(data, recipe.pretreatments, joint=recipe.joint)
     found = solve(basis, data.target[:, None], repeated_folds(data.groups, recipe), recipe)[0]
     # Bands have no single coefficient in a stack: their importance is that of a PLS model of the same data.
     plain = replace(recipe, learner="pls", pretreatments=(chain(snv()),), nested=True, sensors=())
@@ -69,21 +69,59 @@ def repeated_folds(groups: IntArray, recipe: Recipe) -> list[IntArray]:
     return [grouped_folds(groups, recipe.folds, recipe.seed + r) for r in range(recipe.repeats)]
 
 
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """Left-out predictions of several targets on both scales, the costly part of a fit.
+
+    Parameters
+    ----------
+    left_out : LeftOut
+        Columns are the targets, then the logarithms of those that have one.
+    targets : ndarray, shape (n, n_targets)
+    columns : ndarray, shape (n, n_columns)
+    logs : tuple of ShiftedLog or None
+        By target.
+    """
+
+    left_out: LeftOut
+    targets: FloatArray
+    columns: FloatArray
+    logs: tuple[ShiftedLog | None, ...]
+
+    def scales(self, target: int, *, second_scale: bool) -> list[_Scale]:
+        """Return the scales of one target."""
+        found = [_Scale(self.left_out, target, self.targets[:, target], None)]
+        log = self.logs[target]
+        if log is not None and second_scale:
+            place = self.targets.shape[1] + sum(other is not None for other in self.logs[:target])
+            found.append(_Scale(self.left_out, place, self.columns[:, place], log))
+        return found
+
+
+def prepare(
+    basis: StackBasis,
+    targets: FloatArray,
+    folds: Sequence[IntArray],
+    *,
+    components: bool,
+    second_scale: bool,
+) -> Prepared:
+    """Predict several targets, shape (n, n_targets), without each fold; kernels are worked through once."""
+    logs = tuple(ShiftedLog.fit(t) if second_scale else None for t in targets.T)
+    second = [log.forward(t) for t, log in zip(targets.T, logs, strict=True) if log is not None]
+    columns = np.column_stack([targets, *second])
+    return Prepared(basis.left_out(columns, folds, components=components), targets, columns, logs)
+
+
 def solve(
     basis: StackBasis, targets: FloatArray, folds: Sequence[IntArray], recipe: Recipe
 ) -> list[StackFit]:
-    """Fit several targets, shape (n, n_targets), of the same samples; kernels are worked through once."""
-    logs = [ShiftedLog.fit(t) if recipe.second_scale else None for t in targets.T]
-    second = [log.forward(t) for t, log in zip(targets.T, logs, strict=True) if log is not None]
-    columns = np.column_stack([targets, *second])
-    left_out = basis.left_out(columns, folds, components=recipe.components)
-    fits, place = [], targets.shape[1]
-    for column, log in enumerate(logs):
-        raw = _Scale(left_out, column, targets[:, column], None)
-        scales = [raw] if log is None else [raw, _Scale(left_out, place, columns[:, place], log)]
-        place += log is not None
-        fits.append(_fit_scales(scales, targets[:, column], folds[0]))
-    return fits
+    """Fit several targets, shape (n, n_targets), of the same samples."""
+    prepared = prepare(basis, targets, folds, components=recipe.components, second_scale=recipe.second_scale)
+    return [
+        _fit_scales(prepared.scales(t, second_scale=True), targets[:, t], folds[0])
+        for t in range(targets.shape[1])
+    ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,12 +156,18 @@ def _blend(scales: list[_Scale], target: FloatArray, rows: Rows) -> tuple[FloatA
     return weights @ values, weights
 
 
-def _fit_scales(scales: list[_Scale], target: FloatArray, fold: IntArray) -> StackFit:
-    everyone = np.ones(target.size, dtype=bool)
+def cross_fitted(scales: list[_Scale], target: FloatArray, fold: IntArray) -> FloatArray:
+    """Return left-out predictions, shape (n,); settings, weights and scale of each fold are chosen without it."""
     held_out = np.empty_like(target)
     for k in range(int(fold.max()) + 1):
         out = fold == k
         held_out[out] = _blend(scales, target, ~out)[0][out]
+    return held_out
+
+
+def _fit_scales(scales: list[_Scale], target: FloatArray, fold: IntArray) -> StackFit:
+    held_out = cross_fitted(scales, target, fold)
+    everyone = np.ones(target.size, dtype=bool)
     _, blend = _blend(scales, target, everyone)
     shares: dict[str, float] = {}
     predictors, residuals = [], []
@@ -134,7 +178,7 @@ def _fit_scales(scales: list[_Scale], target: FloatArray, fold: IntArray) -> Sta
         residuals.append(left)
         for (member, _), weight in zip(picked, weights, strict=True):
             part = basis.members[member].part
-            name = basis.pretreatments[part].name if part >= 0 else "sensors alone"
+            name = basis.pretreatments[part].name if part >= 0 else basis.OTHER_PARTS[part]
             shares[name] = shares.get(name, 0.0) + float(share * weight)
     log = scales[-1].log
     if log is None:

@@ -5,13 +5,15 @@ Does not belong here: kernel algebra (``kernels``), weights (``stack_weights``) 
 
 Members are linear and Gaussian kernels on each pre-treatment, on bands as they are and divided by their spread; with
 sensor columns, each also with a sensor kernel added. A member is regularised by a ridge penalty or, where samples are
-few, by the number of its principal components: the two are members of their own.
+few, by the number of its principal components: the two are members of their own. Where the recipe says so, further
+Gaussian kernels see all pre-treatments at once: their distance is the mean over the pre-treatments.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +21,7 @@ import numpy.typing as npt
 from soil_assets.errors import BadInput
 from soil_assets.modeling.kernels import COMPONENTS, PENALTIES, KernelRidge, squared_distances
 from soil_assets.modeling.learners import TrainingData
-from soil_assets.modeling.predictors import RadialTerm, StackPart, StackPredictor
+from soil_assets.modeling.predictors import JointTerm, RadialTerm, StackPart, StackPredictor
 from soil_assets.modeling.pretreatment import Pretreatment, average, chain, reflectance, savgol, snv
 
 FloatArray = npt.NDArray[np.float64]
@@ -50,6 +52,8 @@ def stack_pretreatments(bands: int, *, with_reflectance: bool = True) -> tuple[P
 #: What the stack combines unless a recipe says otherwise.
 STACK_PRETREATMENTS: tuple[Pretreatment, ...] = stack_pretreatments(300)
 _WIDTHS = (0.1, 0.5)  # of Gaussian kernels, in units of 1 / median squared distance
+_JOINT_WIDTHS = (0.1, 0.3)
+SENSORS, JOINT = -1, -2  # parts of members that belong to no pre-treatment
 _SENSOR_WIDTH = 0.3
 _SENSOR_WEIGHTS = (0.0, 0.3, 1.0, 3.0)  # of the sensor kernel beside a spectral kernel of mean square 1
 _MOST = 3000
@@ -70,6 +74,8 @@ class Member:
     @property
     def kind(self) -> tuple[object, ...]:
         """Members of one kind share a prior weight."""
+        if self.part == JOINT:
+            return ("joint",)
         return (self.part < 0, self.standardised, self.gamma is None, self.sensor_weight > 0.0)
 
 
@@ -88,7 +94,11 @@ class StackBasis:
         Centred treated spectra, spread and centre of their bands.
     sensors : ndarray, shape (n, n_sensors)
         Standardised; no columns without sensors.
+    joint_scale : ndarray, shape (n_pretreatments,)
+        What each pre-treatment's squared distance is multiplied by in the mean distance over all of them.
     """
+
+    OTHER_PARTS: ClassVar[dict[int, str]] = {SENSORS: "sensors alone", JOINT: "all together"}
 
     data: TrainingData
     pretreatments: tuple[Pretreatment, ...]
@@ -102,9 +112,12 @@ class StackBasis:
     sensor_spread: FloatArray
     sensor_gamma: float
     sensor_scale: float
+    joint_scale: FloatArray
 
     @classmethod
-    def of(cls, data: TrainingData, pretreatments: Sequence[Pretreatment]) -> StackBasis:
+    def of(
+        cls, data: TrainingData, pretreatments: Sequence[Pretreatment], *, joint: bool = False
+    ) -> StackBasis:
         """Compute and decompose every member's kernel.
 
         Raises
@@ -130,7 +143,8 @@ class StackBasis:
         weights = _SENSOR_WEIGHTS if sensors.shape[1] else (0.0,)
         members: list[Member] = []
         kernels: list[KernelRidge] = []
-        treated, centres, spreads = [], [], []
+        treated, centres, spreads, typical = [], [], [], []
+        together = np.zeros((len(raw), len(raw)))
         pretreatments = tuple(p.fitted(data.spectra) for p in pretreatments)
         for part, pretreatment in enumerate(pretreatments):
             x = pretreatment.apply(data.spectra)
@@ -145,17 +159,33 @@ class StackBasis:
                 for weight in weights:
                     members.append(Member(part, standardised, None, scale, weight))
                     kernels.append(KernelRidge.of(linear + weight * sensor_linear))
+                squared, middle = _distances(features)
+                if standardised:
+                    typical.append(middle)
+                    together += squared / middle
                 for width in _WIDTHS:
-                    radial, gamma = _radial(features, width)
+                    gamma = width / middle
+                    radial = np.exp(-gamma * squared)
                     for weight in weights:
                         members.append(Member(part, standardised, gamma, 1.0, weight))
                         kernels.append(KernelRidge.of(radial + weight * sensor_radial))
+        joint_scale = 1.0 / (len(pretreatments) * np.array(typical))
+        for width in _JOINT_WIDTHS if joint else ():
+            for weight in weights:
+                members.append(Member(JOINT, True, width, 1.0, weight))
+                kernels.append(
+                    KernelRidge.of(np.exp(-width * together / len(pretreatments)) + weight * sensor_radial)
+                )
         if sensors.shape[1]:
-            members += [Member(-1, True, None, 1.0, 1.0), Member(-1, True, sensor_gamma, 1.0, 1.0)]
+            members += [
+                Member(SENSORS, True, None, 1.0, 1.0),
+                Member(SENSORS, True, sensor_gamma, 1.0, 1.0),
+            ]
             kernels += [KernelRidge.of(sensor_linear), KernelRidge.of(sensor_radial)]
         return cls(
             data, pretreatments, tuple(members), tuple(kernels), tuple(treated), tuple(centres),
             tuple(spreads), sensors, sensor_centre, sensor_spread, sensor_gamma, sensor_scale,
+            joint_scale,
         )  # fmt: skip
 
     def left_out(self, targets: FloatArray, folds: Sequence[IntArray], *, components: bool) -> LeftOut:
@@ -185,11 +215,14 @@ class StackBasis:
         intercept = 0.0
         coefficients = [np.zeros(x.shape[1]) for x in self.treated]
         duals: list[dict[tuple[bool, float], FloatArray]] = [{} for _ in self.treated]
+        joint: dict[float, FloatArray] = {}
         sensor_coefficients, sensor_dual = np.zeros(self.sensors.shape[1]), np.zeros(n)
         for (place, setting), weight in zip(picked, weights, strict=True):
             member = self.members[place]
             dual, constant = self.kernels[place].dual(target, setting, counts)
             dual, intercept = weight * dual, intercept + weight * constant
+            if member.part == JOINT and member.gamma is not None:
+                joint[member.gamma] = joint.get(member.gamma, np.zeros(n)) + dual
             if member.part >= 0:
                 x, spread = self.treated[member.part], self.spreads[member.part]
                 if member.gamma is None:
@@ -212,6 +245,7 @@ class StackBasis:
         return StackPredictor(
             parts, self.data.spectra.astype(np.float32), intercept, self.sensor_centre, self.sensor_spread,
             sensor_coefficients, self.sensors, self.sensor_gamma, sensor_dual,
+            self.joint_scale, tuple(JointTerm(g, d) for g, d in joint.items()),
         )  # fmt: skip
 
 
@@ -249,6 +283,18 @@ class LeftOut:
         share = np.array([1.0 / kinds.count(k) for k in kinds])
         return np.asarray(share / share.sum())
 
+    def only(self, parts: set[int], *, components: bool) -> LeftOut:
+        """Return the left-out predictions of those members alone whose part is listed."""
+        kept = [i for i, m in enumerate(self.basis.members) if m.part in parts]
+        basis = replace(
+            self.basis,
+            members=tuple(self.basis.members[i] for i in kept),
+            kernels=tuple(self.basis.kernels[i] for i in kept),
+        )
+        if components:
+            return LeftOut(basis, self.values[kept], self.counts)
+        return LeftOut(basis, self.values[kept, : len(PENALTIES)], ())
+
     def of(self, column: int, picked: Sequence[tuple[int, int]]) -> FloatArray:
         """Return the picked members' left-out predictions, shape (n_picked, n)."""
         members, settings = (np.array(v) for v in zip(*picked, strict=True))
@@ -268,7 +314,12 @@ def _linear(features: FloatArray) -> tuple[FloatArray, float]:
 
 
 def _radial(features: FloatArray, width: float) -> tuple[FloatArray, float]:
-    squared = squared_distances(features, features)
-    typical = float(np.median(squared[np.triu_indices(len(squared), 1)])) or 1.0
+    squared, typical = _distances(features)
     gamma = width / typical
     return np.asarray(np.exp(-gamma * squared)), gamma
+
+
+def _distances(features: FloatArray) -> tuple[FloatArray, float]:
+    """Squared distances and their median."""
+    squared = squared_distances(features, features)
+    return squared, float(np.median(squared[np.triu_indices(len(squared), 1)])) or 1.0

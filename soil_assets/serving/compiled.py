@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from soil_assets.errors import BadInput
 from soil_assets.modeling.nystrom import LandmarkPredictor
-from soil_assets.modeling.predictors import LinearPredictor, StackPredictor
+from soil_assets.modeling.predictors import LinearPredictor, Predictor, StackPredictor
 from soil_assets.modeling.pretreatment import Pretreatment, Step
 from soil_assets.spectra.harmonise import matrix_in, matrix_on
 
@@ -108,6 +108,7 @@ class Compiled:
     intercept: float
     linear: tuple[Linear, ...]
     radial: tuple[Radial, ...] = ()
+    whole: Predictor | None = None  # a predictor of another form answers itself
 
 
 def compiled(model: SoilModel) -> Compiled:
@@ -133,9 +134,9 @@ def compiled(model: SoilModel) -> Compiled:
         zero = np.zeros(predictor.landmarks.shape[1])
         places = Landmarks.of(predictor.pretreatment.steps, zero, None, predictor.landmarks)
         return Compiled(predictor.intercept, (), (Radial(places, predictor.gamma, predictor.dual),))
-    if isinstance(predictor, StackPredictor):
+    if isinstance(predictor, StackPredictor) and not predictor.joint_terms:
         return _stack(predictor, bands)
-    raise BadInput("a kind of model that the service does not know", found=type(predictor).__name__)
+    return Compiled(0.0, (), (), predictor)
 
 
 def _stack(predictor: StackPredictor, bands: int) -> Compiled:
@@ -258,6 +259,8 @@ class ModelSet:
                 if places.key not in distances:
                     distances[places.key] = places.squared_distances(treated)
                 value += np.exp(-radial.gamma * distances[places.key]) @ radial.dual
+            if terms.whole is not None:
+                value += terms.whole.predict(treated.by(()))
             domain = self.models[prop].domain
             found.append((value, domain.measures_of(treated.by(domain.pretreatment.steps))))
         return found
@@ -266,4 +269,4 @@ class ModelSet:
 def _sharing(terms: Compiled, seen: dict[str, Landmarks]) -> Compiled:
     """Let models that have the same landmarks keep them once."""
     radial = [Radial(seen.setdefault(r.landmarks.key, r.landmarks), r.gamma, r.dual) for r in terms.radial]
-    return Compiled(terms.intercept, terms.linear, tuple(radial))
+    return Compiled(terms.intercept, terms.linear, tuple(radial), terms.whole)

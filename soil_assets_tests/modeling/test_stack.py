@@ -16,6 +16,7 @@ from soil_assets.modeling.recipe import Recipe
 from soil_assets.modeling.splits import grouped_folds
 from soil_assets.modeling.stack import StackBasis, repeated_folds, solve, stack_weights
 from soil_assets.modeling.train import train
+from soil_assets.serving.compiled import ModelSet
 from soil_assets.spectra.batch import SpectralBatch
 from soil_assets.spectra.catalogue import BUILT_IN
 
@@ -63,11 +64,14 @@ def test_dual_form_predicts_what_the_kernel_says() -> None:
     assert dual.sum() == pytest.approx(0.0, abs=1e-9)
 
 
+@pytest.mark.parametrize("joint", [False, True])
 @pytest.mark.parametrize("with_sensors", [False, True])
-def test_merged_predictor_is_the_weighted_sum_of_members(field: SpectralBatch, with_sensors: bool) -> None:
+def test_merged_predictor_is_the_weighted_sum_of_members(
+    field: SpectralBatch, with_sensors: bool, joint: bool
+) -> None:
     rng = np.random.default_rng(2)
     sensors = rng.normal(size=(60, 2)) * 5 + 30 if with_sensors else None
-    basis = StackBasis.of(data_of(field.take(range(60)), sensors), PRE)
+    basis = StackBasis.of(data_of(field.take(range(60)), sensors), PRE, joint=joint)
     target = basis.data.target
     folds = repeated_folds(basis.data.groups, QUICK)
     predictor = solve(basis, target[:, None], folds, replace(QUICK, second_scale=False))[0].predictor
@@ -135,8 +139,15 @@ def test_sensors_are_used_required_and_saved(field: SpectralBatch, tmp_path: Pat
         train(holed, CLAY, recipe)
 
 
-def test_saved_stack_predicts_identically(parts: tuple[SpectralBatch, SpectralBatch], tmp_path: Path) -> None:
-    model = train(parts[0], CLAY, QUICK)
+@pytest.mark.parametrize("joint", [False, True])
+def test_saved_stack_predicts_identically(
+    parts: tuple[SpectralBatch, SpectralBatch], tmp_path: Path, joint: bool
+) -> None:
+    model = train(parts[0], CLAY, replace(QUICK, joint=joint))
+    assert ("all together" in model.training["weights"]) == joint
+    served = ModelSet([model])
+    answer = served.predict(parts[1].spectra, parts[1].axis, parts[1].quantity, parts[1].scale, ["clay"])
+    assert np.allclose(answer["clay"]["value"], model.predict(parts[1])["value"], atol=1e-6)
     assert load(save(model, tmp_path)).predict(parts[1]).equals(model.predict(parts[1]))
     assert model.importance.shape == model.axis.values.shape
 

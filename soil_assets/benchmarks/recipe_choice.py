@@ -1,0 +1,204 @@
+"""Choosing the recipe for a set without that set: leave one set out, by inner results only.
+
+Belongs here: the variants that are compared, their inner results on every set, the choice for each set and its record
+(``recipe_choice.json``). Does not belong here: scoring a choice on test folds (``accuracy``).
+
+A variant's inner result on a set is the RMSE of its cross-fitted left-out predictions on seeded folds that have nothing
+to do with the set's official ones. For a set, the variant is taken whose RMSE over the properties of all *other*
+sets is least in the geometric mean; the set itself, its test folds and its published results have no say. KSSL-500,
+YAMSYS and NIRsoil are sets like LimeSoDa's; of NIRsoil only the official training part is used.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from soil_assets.benchmarks.scored_sets import (
+    ScoredSet,
+    kssl_set,
+    limesoda_names,
+    limesoda_set,
+    nirsoil_set,
+    yamsys_set,
+)
+from soil_assets.modeling.learners import TrainingData
+from soil_assets.modeling.recipe import Recipe
+from soil_assets.modeling.stack import cross_fitted, prepare, repeated_folds
+from soil_assets.modeling.stack_basis import JOINT, SENSORS, StackBasis, stack_pretreatments
+from soil_assets.modeling.threads import suited_threads
+
+FloatArray = npt.NDArray[np.float64]
+_RECORD = Path(__file__).with_name("recipe_choice.json")
+#: RMSE by property, by set, by variant.
+Results = dict[str, dict[str, dict[str, float]]]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What a variant of the stack has.
+
+    Parameters
+    ----------
+    bands : int
+        About how many bands are left after averaging.
+    reflectance, components, second_scale, joint : bool
+        Whether reflectance is seen beside absorbance, and the recipe's fields of those names.
+    """
+
+    bands: int
+    reflectance: bool
+    components: bool
+    second_scale: bool
+    joint: bool
+
+    def recipe(self) -> Recipe:
+        """Return the variant as a recipe."""
+        return Recipe.stack(
+            pretreatments=stack_pretreatments(self.bands, with_reflectance=self.reflectance),
+            components=self.components,
+            second_scale=self.second_scale,
+            joint=self.joint,
+        )
+
+
+#: What is compared; the first is the plainest.
+VARIANTS: dict[str, Variant] = {
+    "plain": Variant(300, False, False, False, False),
+    "components": Variant(300, False, True, False, False),
+    "components, reflectance": Variant(300, True, True, False, False),
+    "components, reflectance, second scale": Variant(300, True, True, True, False),
+    "components, reflectance, joint": Variant(300, True, True, False, True),
+    "all": Variant(300, True, True, True, True),
+    "second scale, joint": Variant(300, False, False, True, True),
+    "all, 600 bands": Variant(600, True, True, True, True),
+}
+
+
+def all_sets() -> Iterator[ScoredSet]:
+    """Yield every set that has a say; of NIRsoil the training part."""
+    for name in limesoda_names():
+        yield limesoda_set(name)
+    yield kssl_set()
+    yield yamsys_set(Recipe().seed)[0]
+    nirsoil = nirsoil_set()
+    inside = nirsoil.fold < 0
+    yield replace(
+        nirsoil,
+        spectra=nirsoil.spectra[inside],
+        targets={p: v[inside] for p, v in nirsoil.targets.items()},
+        fold=nirsoil.fold[inside],
+        groups=nirsoil.groups[inside],
+    )
+
+
+def inner_results(scored: ScoredSet) -> Results:
+    """Return, by variant, the RMSE of cross-fitted left-out predictions by property.
+
+    The official folds are not looked at. Kernels are computed once for all variants of the same number of bands.
+    """
+    found: Results = {v: {scored.name: {}} for v in VARIANTS}
+    patterns: dict[bytes, list[str]] = {}
+    for p, values in scored.targets.items():
+        patterns.setdefault(np.isfinite(values).tobytes(), []).append(p)
+    with suited_threads(scored.spectra.size):
+        for shared in patterns.values():
+            for bands in sorted({v.bands for v in VARIANTS.values()}):
+                _add(found, scored, shared, bands)
+    return found
+
+
+def _add(found: Results, scored: ScoredSet, shared: list[str], bands: int) -> None:
+    known = np.flatnonzero(np.isfinite(scored.targets[shared[0]]))
+    groups = np.unique(scored.groups[known], return_inverse=True)[1].astype(np.int64)
+    sensors = None if scored.sensors is None else scored.sensors[known]
+    data = TrainingData(scored.spectra[known], np.zeros(known.size), groups, sensors)
+    folds = repeated_folds(groups, Recipe.stack())
+    targets = np.column_stack([scored.targets[p][known] for p in shared])
+    listed = stack_pretreatments(bands)
+    plain = stack_pretreatments(bands, with_reflectance=False)
+    basis = StackBasis.of(data, listed, joint=True)
+    prepared = prepare(basis, targets, folds, components=True, second_scale=True)
+    # Joint kernels see the pre-treatments of their recipe, so that those without reflectance are kernels apart.
+    apart = StackBasis.of(data, plain, joint=True)
+    prepared_apart = prepare(apart, targets, folds, components=False, second_scale=True)
+    for name, variant in VARIANTS.items():
+        if variant.bands != bands:
+            continue
+        source = prepared if variant.reflectance else prepared_apart
+        parts = set(range(len(listed if variant.reflectance else plain))) | {SENSORS}
+        parts |= {JOINT} if variant.joint else set()
+        if variant.components and not variant.reflectance:
+            source, parts = prepared, set(range(len(plain))) | {SENSORS}
+        kept = replace(source, left_out=source.left_out.only(parts, components=variant.components))
+        for t, p in enumerate(shared):
+            scales = kept.scales(t, second_scale=variant.second_scale)
+            held_out = cross_fitted(scales, targets[:, t], folds[0])
+            found[name][scored.name][p] = float(np.sqrt(np.mean((held_out - targets[:, t]) ** 2)))
+
+
+def choose(results: Results, left_out: str) -> tuple[str, dict[str, float]]:
+    """Return the variant that is best on all sets but one, and every variant's mean log ratio to the first.
+
+    Every set weighs the same, whatever its number of properties.
+    """
+    first = next(iter(results))
+    others = [s for s in results[first] if s != left_out]
+    scores = {
+        variant: float(
+            np.mean(
+                [np.mean([np.log(by_set[s][p] / results[first][s][p]) for p in by_set[s]]) for s in others]
+            )
+        )
+        for variant, by_set in results.items()
+    }
+    return min(scores, key=lambda v: scores[v]), scores
+
+
+def measure(report: Callable[[str], None] = lambda _: None) -> Results:
+    """Measure every variant on every set."""
+    results: Results = {v: {} for v in VARIANTS}
+    for scored in all_sets():
+        report(scored.name)
+        for variant, by_set in inner_results(scored).items():
+            results[variant].update(by_set)
+    return results
+
+
+def write(results: Results, file: Path = _RECORD) -> None:
+    """Write the record: results, and for every set the choice made from the others."""
+    sets = list(next(iter(results.values())))
+    chosen = {s: choose(results, s)[0] for s in sets}
+    everywhere, scores = choose(results, "")
+    record = {
+        "about": "inner RMSE by variant, set and property; see soil_assets/benchmarks/recipe_choice.py",
+        "fingerprints": {v: x.recipe().fingerprint() for v, x in VARIANTS.items()},
+        "chosen_without_the_set": chosen,
+        "chosen_from_all": everywhere,
+        "mean_log_ratio_to_plain": {v: round(s, 5) for v, s in scores.items()},
+        "results": {
+            v: {s: {p: float(f"{x:.6g}") for p, x in ps.items()} for s, ps in by.items()}
+            for v, by in results.items()
+        },
+    }
+    file.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+@cache
+def record() -> Mapping[str, Any]:
+    """Return the record that was written last."""
+    read: dict[str, Any] = json.loads(_RECORD.read_text(encoding="utf-8"))
+    return read
+
+
+def recipe_for(name: str) -> Recipe:
+    """Return the recipe that the other sets chose for a set; for a set not in the record, that of all of them."""
+    chosen = record()["chosen_without_the_set"].get(name, record()["chosen_from_all"])
+    return VARIANTS[chosen].recipe()
