@@ -95,7 +95,7 @@ def test_a_file_can_be_dropped(page: Any, client: Client, tmp_path: Path) -> Non
         text,
     )
     page.wait_for_selector("#result:not([hidden])")
-    assert "dropped.csv" in page.text_content("#rows")
+    assert "row 4" in page.text_content("#rows")
 
 
 def test_predictions_are_saved_without_formulas(page: Any, client: Client, tmp_path: Path) -> None:

@@ -107,6 +107,7 @@ function table(body) {
     return [p, [Math.max(range[0] - spread / 2, Math.min(range[0], ...seen)), Math.min(range[1] + spread / 2, Math.max(range[1], ...seen)), range]];
   }));
 
+  const several = new Set(body.samples.map((s) => s.file)).size > 1;
   byId("rows").replaceChildren(...body.samples.slice(0, ROWS).map((sample, i) => {
     const cells = props.map((p) => {
       const said = sample.predictions[p], [low, high, range] = scales[p];
@@ -116,7 +117,7 @@ function table(body) {
         node("div", { className: "value" }, node("b", { textContent: short(said.value) }), node("span", { className: "span", textContent: text })),
         intervalBar(said, range, low, high));
     });
-    const place = [sample.file, sample.row ? `row ${sample.row}` : ""].filter(Boolean).join(", ");
+    const place = [several ? sample.file : "", sample.row ? `row ${sample.row}` : ""].filter(Boolean).join(", ");
     const name = node("td", { className: "name" }, sample.id, node("small", { textContent: place }));
     const row = node("tr", { tabIndex: 0 }, name, ...cells, node("td", { className: "why" }, ...why(sample, about)));
     row.addEventListener("pointerenter", () => point(i));
@@ -134,6 +135,7 @@ function why(sample, about) {
     ? node("span", { className: "badge warn", textContent: out.length === entries.length ? "outside" : `outside for ${out.map(([n]) => about[n]?.label ?? n).join(", ")}` })
     : node("span", { className: "badge good", textContent: "inside" });
   const reasons = new Set([...sample.warnings, ...out.flatMap(([, p]) => p.reason.split("; ").filter(Boolean))]);
+  if (sample.warnings.length) reasons.delete("impossible intensities"); // the warning says more
   return [badge, ...[...reasons].map((r) => node("p", { textContent: r }))];
 }
 
