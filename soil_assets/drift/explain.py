@@ -24,6 +24,12 @@ _MAX_BANDS = 3
 #: A signature is called the likely cause when it accounts for this share of the whole difference.
 _CAUSE_SHARE = 0.5
 _CAUSE_SHARE_IN_NOISE = 0.8
+#: Water has a dozen directions, its bands with their moves and widths: they explain more of any difference.
+_WATER_SHARE = 0.65
+#: A shift of the axis moves every band, so that its amount is known far better than that of any other change; its
+#: share is small where each soil's own bands move, which the mean's slope does not tell.
+_SHIFT_SHARE = 0.1
+_SHIFT_CERTAINTY = 1.8
 _SMALLEST_STANDARDISED = 0.3
 
 
@@ -113,12 +119,20 @@ def likely_cause(amounts: tuple[Amount, ...], noisy: bool = False) -> Amount | N
 
     With noise the difference of two means is itself noisier, so that more of it must be accounted for.
     """
-    if not amounts:
-        return None
-    best = amounts[0]
-    clear = best.share >= (_CAUSE_SHARE_IN_NOISE if noisy else _CAUSE_SHARE)
-    certain = 3.0 * best.standard_error <= abs(best.amount) <= best.signature.plausible
-    return best if clear and certain else None
+    for amount in amounts:
+        wanted = _WATER_SHARE if amount.signature.name == "water" else _CAUSE_SHARE
+        if amount.share >= (_CAUSE_SHARE_IN_NOISE if noisy else wanted) and _certain(amount):
+            return amount
+    certainty = {a.signature.name: abs(a.amount) / max(a.standard_error, 1e-300) for a in amounts}
+    shift = next((a for a in amounts if a.signature.name == "shift"), None)
+    others = max((c for name, c in certainty.items() if name != "shift"), default=0.0)
+    if shift is not None and shift.share >= _SHIFT_SHARE and not noisy and _certain(shift):
+        return shift if certainty["shift"] >= _SHIFT_CERTAINTY * others else None
+    return None
+
+
+def _certain(amount: Amount) -> bool:
+    return 3.0 * amount.standard_error <= abs(amount.amount) <= amount.signature.plausible
 
 
 def furthest(

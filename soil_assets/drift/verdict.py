@@ -199,7 +199,7 @@ def _reasons(
     reasons: list[str] = []
     if best is not None:
         kind, cause = best.signature.name, cause_in_words(best, axis)
-    elif noise and "spectra" not in found:
+    elif noise and ("spectra" not in found or _noise_foremost(evidence.table)):
         kind, cause = "noise", noise
     elif "spectra" in found:
         kind, cause = "other", "other soils than the reference's, or a change of no known pattern"
@@ -254,6 +254,14 @@ def _noise_change(evidence: Evidence) -> str | None:
     if max(ratio, 1 / ratio) < _NOISE_RATIO:
         return None
     return f"{noise_in_words(ratio)} in the {('lowest', 'middle', 'highest')[most]} third of the axis"
+
+
+def _noise_foremost(table: pd.DataFrame) -> bool:
+    """Whether noise separates batch and reference clearly better than any component or other summary of a scan."""
+    judged = table[table["family"].isin(["components", "summaries"])]
+    noise = judged["name"].str.startswith("noise")
+    rest = judged["effect"][~noise].max() if (~noise).any() else 0.0
+    return bool(judged["effect"][noise].max() > 1.25 * rest)
 
 
 def _unit_slip(evidence: Evidence, name: str) -> bool:

@@ -54,9 +54,21 @@ def test_an_implausible_or_uncertain_amount_is_no_cause() -> None:
     assert likely_cause((Amount(shift, 2.0, 0.1, 0.9),)) is not None
     assert likely_cause((Amount(shift, 200.0, 0.1, 0.9),)) is None
     assert likely_cause((Amount(shift, 2.0, 1.0, 0.9),)) is None
-    assert likely_cause((Amount(shift, 2.0, 0.1, 0.3),)) is None
     assert likely_cause((Amount(shift, 2.0, 0.1, 0.6),), noisy=True) is None
     assert likely_cause(()) is None
+
+
+def test_a_small_share_names_a_shift_only_and_only_when_nothing_else_is_as_certain() -> None:
+    water, gain, shift = SIGNATURES[0], SIGNATURES[3], SIGNATURES[-1]
+    moved = Amount(shift, 2.0, 0.02, 0.3)
+    assert likely_cause((Amount(gain, 0.1, 0.001, 0.3),)) is None
+    assert likely_cause((moved, Amount(gain, 0.1, 0.01, 0.2))) == moved
+    assert likely_cause((moved, Amount(gain, 0.1, 0.001, 0.2))) is None
+    assert likely_cause((Amount(shift, 2.0, 0.02, 0.05),)) is None
+    assert likely_cause((Amount(water, 0.1, 0.01, 0.6),)) is None, (
+        "a dozen directions explain much of anything"
+    )
+    assert likely_cause((Amount(water, 0.1, 0.01, 0.7),)) is not None
 
 
 def test_directions_are_the_changes_of_one_unit() -> None:
