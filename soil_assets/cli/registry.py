@@ -32,7 +32,10 @@ By = Annotated[
         "--by", envvar="SOIL_BY", help='The person who answers for it: "Ada Lovelace <ada@example.org>".'
     ),
 ]
-Why = Annotated[str | None, typer.Option("--why", help="The reason, in a sentence; it is kept for good.")]
+Why = Annotated[
+    str | None,
+    typer.Option("--why", envvar="SOIL_WHY", help="The reason, in a sentence; it is kept for good."),
+]
 Links = Annotated[
     list[str] | None,
     typer.Option("--link", help="Something to look up, NAME=URL; may be given several times."),

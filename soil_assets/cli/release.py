@@ -38,7 +38,12 @@ Preview = Annotated[
     typer.Option(envvar="SOIL_PREVIEW", help="Address of the preview Service (default: release.previews)."),
 ]
 Release = Annotated[
-    str, typer.Option("--release", help="Only this release, as `stage` named it; another one is refused.")
+    str,
+    typer.Option(
+        "--release",
+        envvar="SOIL_RELEASE",
+        help="Only this release, as `stage` named it; another one is refused.",
+    ),
 ]
 
 
@@ -60,13 +65,17 @@ def release_stage(
     link: Links = None,
     as_json: AsJson = False,
 ) -> None:
-    """Put registered versions on the idle colour: one signed-off commit. Traffic is not touched."""
+    """Put registered versions on the idle colour: one signed-off commit. Traffic is not touched.
+
+    In a GitHub job the release's name becomes the step's output `release`.
+    """
     from soil_assets.delivery.slots import model_versions
 
     settings = load_settings()
     releases = _releases(settings, environment)
     models = model_versions(model) if model else _default_models(settings, environment, releases)
     step = releases.stage(models, image, because(_who(by), why or _merged(), link))
+    _give_output(step.state.live.release if step.what == "live already" else step.state.idle.release)
     _tell(environment, step, as_json)
 
 
@@ -126,7 +135,7 @@ def release_switch(
 
     releases = _releases(load_settings(), environment)
     try:
-        step = releases.switch(because(by if environment == "production" else _who(by), why, link), release)
+        step = releases.switch(because(_who(by, environment), why, link), release)
     except NotReady as no:
         if as_json:
             show_json({"error": {"what": str(no)}})
@@ -145,7 +154,7 @@ def release_rollback(
     releases = _releases(load_settings(), environment)
     _tell(
         environment,
-        releases.roll_back(because(by if environment == "production" else _who(by), why, link)),
+        releases.roll_back(because(_who(by, environment), why, link)),
         as_json,
     )
 
@@ -234,12 +243,23 @@ def _smoke(settings: Settings, releases: Releases, slot: Slot, address: str, wai
     return judge(expected, observed, Limits(limits.max_error_rate, limits.max_p95_ms, limits.max_difference))
 
 
-def _who(by: str | None) -> str:
-    """Return who signs the commit off: the person named, else whoever the CI run is for, else this tool."""
+def _who(by: str | None, environment: str = "") -> str:
+    """Return who signs the commit off: the person named, else whoever the CI run is for, else this tool.
+
+    Production's moves are answered for by a person who was named; nobody is made up for them.
+    """
     actor = os.environ.get("GITHUB_ACTOR", "")
-    return by or (
-        f"{actor} <{actor}@users.noreply.github.com>" if actor else "soil release <soil-release@localhost>"
-    )
+    known = f"{actor} <{actor}@users.noreply.github.com>" if actor else ""
+    if by or environment == "production":
+        return known if by and by == actor else by or ""
+    return known or "soil release <soil-release@localhost>"
+
+
+def _give_output(release: str) -> None:
+    file = os.environ.get("GITHUB_OUTPUT", "")
+    if file:
+        with open(file, "a", encoding="utf-8") as stream:
+            stream.write(f"release={release}\n")
 
 
 def _merged() -> str:

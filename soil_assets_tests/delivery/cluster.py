@@ -28,13 +28,14 @@ class Cluster:
         self.environment = environment
         self.folder = folder
         self.env = env
-        self._running: dict[str, tuple[list[str], int, ExitStack]] = {}
+        self._ports = {"blue": free_port(), "green": free_port()}
+        self._running: dict[str, tuple[list[str], ExitStack]] = {}
 
     def __enter__(self) -> Cluster:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for _, _, stack in self._running.values():
+        for _, stack in self._running.values():
             stack.close()
 
     def sync(self) -> None:
@@ -47,15 +48,19 @@ class Cluster:
             if running and running[0] == wanted:
                 continue
             if running:
-                running[2].close()
+                running[1].close()
                 del self._running[colour]
             if wanted:
-                self._running[colour] = self._start(wanted)
+                self._running[colour] = self._start(wanted, self._ports[colour])
 
     def url(self, service: str) -> str:
         """Return the address of the process that a Service selects."""
         colour = self._document(f"{service}.yaml")["spec"]["selector"]["soil-assets/colour"]
-        return f"http://127.0.0.1:{self._running[colour][1]}"
+        return self.address(colour)
+
+    def address(self, colour: str) -> str:
+        """Return where a colour answers, or will."""
+        return f"http://127.0.0.1:{self._ports[colour]}"
 
     def versions(self, service: str) -> dict[str, int]:
         """Return which versions answer behind a Service."""
@@ -63,8 +68,7 @@ class Cluster:
             found: dict[str, int] = json.load(said)["models"]
             return found
 
-    def _start(self, arguments: list[str]) -> tuple[list[str], int, ExitStack]:
-        port = free_port()
+    def _start(self, arguments: list[str], port: int) -> tuple[list[str], ExitStack]:
         moved = [a for a in arguments if not a.startswith(("--host=", "--port="))]
         command = [sys.executable, "-m", "soil_assets", *moved, "--host=127.0.0.1", f"--port={port}"]
         stack = ExitStack()
@@ -76,7 +80,7 @@ class Cluster:
                 folder=self.folder,
             )
         )
-        return arguments, port, stack
+        return arguments, stack
 
     def _document(self, name: str) -> Any:
         return yaml.safe_load(self.host.file(f"overlays/{self.environment}/{name}"))

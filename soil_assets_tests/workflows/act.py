@@ -60,7 +60,7 @@ runs:
 def uses() -> set[str]:
     """Return every action that a workflow uses, with its commit."""
     found: set[str] = set()
-    for file in WORKFLOWS.glob("*.yml"):
+    for file in WORKFLOWS.glob("*.y*ml"):
         found |= set(re.findall(r"uses:\s*([\w./-]+@[0-9a-f]{40})", file.read_text(encoding="utf-8")))
     return found
 
@@ -133,6 +133,8 @@ def run(
     artifacts: Path,
     env: dict[str, str] | None = None,
     variables: dict[str, str] | None = None,
+    secrets: dict[str, str] | None = None,
+    actor: str = "",
 ) -> Ran:
     """Run a workflow on an event in a checkout."""
     assert ACT is not None
@@ -164,6 +166,10 @@ def run(
         command += ["--env", f"{name}={value}"]
     for name, value in (variables or {}).items():
         command += ["--var", f"{name}={value}"]
+    for name, value in (secrets or {}).items():
+        command += ["--secret", f"{name}={value}"]
+    if actor:
+        command += ["--actor", actor]
     ours = {k: v for k, v in os.environ.items() if not k.startswith(("SOIL_", "DAGSTER_", "GITHUB_"))}
     done = subprocess.run(
         command,
