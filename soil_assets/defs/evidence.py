@@ -41,7 +41,9 @@ def decision_inputs(
         batch_result(instance, soil, checks, b).model_copy(update={"part_of_change": b in added})
         for b in sorted(instance.get_dynamic_partitions(BATCH))
     )
-    properties = tuple(_property_result(instance, soil, checks, p) for p in settings.properties)
+    properties = _judged_together(
+        tuple(_property_result(instance, soil, checks, p) for p in settings.properties)
+    )
     sizes = _training_sizes(soil)
     parts = [TrainingPart(name="reference", scans=sizes.get("reference", 0), taken=True)]
     parts.extend(
@@ -137,6 +139,8 @@ def lineage_objection(
     evaluation, comparison. (A batch whose gates failed is not in the training set in the first place.)
     """
     records = gate_records(instance, "training_set", checks.get("training_set", ()))
+    if "training_statistics" in checks:  # the policy trains from per-batch statistics
+        records += gate_records(instance, "training_statistics", checks["training_statistics"])
     for asset in PROPERTY_CHAIN:
         if materialization(instance, asset, prop) is None:
             return f"{asset} was never materialized"
@@ -228,6 +232,20 @@ def _reproduce(settings: Settings, properties: list[str]) -> tuple[str, ...]:
             for p in properties
         ),
         "soil report",
+    )
+
+
+def _judged_together(properties: tuple[PropertyResult, ...]) -> tuple[PropertyResult, ...]:
+    """Put beside every comparison how it stands when all properties are judged at one error rate."""
+    from soil_assets.modeling.verdict import over_properties
+
+    compared = {p.name: p.comparison for p in properties if p.comparison is not None}
+    found = over_properties(compared)
+    return tuple(
+        p
+        if p.comparison is None
+        else p.model_copy(update={"comparison": {**p.comparison, "over_properties": found[p.name]}})
+        for p in properties
     )
 
 

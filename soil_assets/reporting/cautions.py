@@ -49,7 +49,17 @@ def cautions(inputs: DecisionInputs) -> list[str]:
         for s in p.strata
         if s.low is not None and s.low > 0 and s.high is not None
     ]
-    return open_ + strata + held + accepted + small + soft
+    return open_ + strata + _alone(inputs) + held + accepted + small + soft
+
+
+def _alone(inputs: DecisionInputs) -> list[str]:
+    """Tell verdicts that a property reaches alone but not when all properties are judged at one error rate."""
+    found = [(p.name, (p.comparison or {}).get("over_properties")) for p in inputs.properties]
+    return [
+        f"{name}: {o['alone']} by itself; over {o['n_properties']} properties at one error rate (Holm): {o['verdict']}"
+        for name, o in found
+        if isinstance(o, dict) and o.get("verdict") != o.get("alone")
+    ]
 
 
 def unclear(result: PropertyResult, policy: ModelPolicy) -> str:
