@@ -83,7 +83,6 @@ def write_records_sensor(settings: Settings) -> dg.SensorDefinition:
 
     @dg.sensor(
         name="keep_records",
-        target=dg.AssetSelection.all(),
         minimum_interval_seconds=30,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Writes what the event log says of each asset partition beside its value, for branch deployments.",
@@ -119,7 +118,6 @@ def adopt_records_sensor(settings: Settings) -> dg.SensorDefinition:
 
     @dg.sensor(
         name="adopt_records",
-        target=dg.AssetSelection.all(),
         minimum_interval_seconds=30,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Makes production's batches and verdicts known here, until this branch judges them itself.",
