@@ -12,7 +12,7 @@ import hashlib
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -33,7 +33,13 @@ class CheckedFile(BaseModel):
 
 
 class OfficialBenchmark(BaseModel):
-    """One definition; ``source`` is a path below the data folder, or ``limesoda:*`` for the installed package."""
+    """One definition; ``source`` is a path below the data folder, or ``limesoda:*`` for the installed package.
+
+    A definition of one's own names a Parquet or CSV file with a row a sample, bands in columns named by their
+    position, and the columns that ``targets``, ``fold``, ``group`` and ``sensors`` name. The value of a target is
+    ``none``, ``log1p`` or ``logit`` (the scale on which errors are scored) or its unit. Rows whose fold is
+    ``never_predicted`` only train. ``published`` is a CSV file with columns ``target`` and ``rmse``.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -46,6 +52,11 @@ class OfficialBenchmark(BaseModel):
     citation: str
     split: str
     targets: dict[str, str] = Field(default_factory=dict)
+    quantity: Literal["absorbance", "reflectance"] = "absorbance"
+    fold: str | None = None
+    never_predicted: str | None = None
+    group: str | None = None
+    sensors: tuple[str, ...] = ()
     laboratory: CheckedFile | None = None
     published: CheckedFile | None = None
 

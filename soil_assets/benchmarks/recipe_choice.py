@@ -49,13 +49,15 @@ class Variant:
     ----------
     bands : int
         About how many bands are left after averaging.
-    reflectance, components, second_scale, joint : bool
+    components : int
+        The recipe's field of that name.
+    reflectance, second_scale, joint : bool
         Whether reflectance is seen beside absorbance, and the recipe's fields of those names.
     """
 
     bands: int
+    components: int
     reflectance: bool
-    components: bool
     second_scale: bool
     joint: bool
 
@@ -71,14 +73,17 @@ class Variant:
 
 #: What is compared; the first is the plainest.
 VARIANTS: dict[str, Variant] = {
-    "plain": Variant(300, False, False, False, False),
-    "components": Variant(300, False, True, False, False),
-    "components, reflectance": Variant(300, True, True, False, False),
-    "components, reflectance, second scale": Variant(300, True, True, True, False),
-    "components, reflectance, joint": Variant(300, True, True, False, True),
-    "all": Variant(300, True, True, True, True),
-    "second scale, joint": Variant(300, False, False, True, True),
-    "all, 600 bands": Variant(600, True, True, True, True),
+    "plain": Variant(300, 0, False, False, False),
+    "components to 100": Variant(300, 100, False, False, False),
+    "components to 400": Variant(300, 400, False, False, False),
+    "second scale": Variant(300, 0, False, True, False),
+    "reflectance": Variant(300, 0, True, False, False),
+    "joint": Variant(300, 0, True, False, True),
+    "all but reflectance, joint": Variant(300, 100, False, True, False),
+    "all but joint": Variant(300, 100, True, True, False),
+    "all": Variant(300, 100, True, True, True),
+    "all but joint, 600 bands": Variant(600, 100, True, True, False),
+    "all, 600 bands": Variant(600, 100, True, True, True),
 }
 
 
@@ -125,19 +130,16 @@ def _add(found: Results, scored: ScoredSet, shared: list[str], bands: int) -> No
     listed = stack_pretreatments(bands)
     plain = stack_pretreatments(bands, with_reflectance=False)
     basis = StackBasis.of(data, listed, joint=True)
-    prepared = prepare(basis, targets, folds, components=True, second_scale=True)
-    # Joint kernels see the pre-treatments of their recipe, so that those without reflectance are kernels apart.
-    apart = StackBasis.of(data, plain, joint=True)
-    prepared_apart = prepare(apart, targets, folds, components=False, second_scale=True)
+    most = max(v.components for v in VARIANTS.values())
+    prepared = prepare(basis, targets, folds, components=most, second_scale=True)
     for name, variant in VARIANTS.items():
         if variant.bands != bands:
             continue
-        source = prepared if variant.reflectance else prepared_apart
+        # Joint kernels are those of all listed pre-treatments: no variant has them without reflectance.
         parts = set(range(len(listed if variant.reflectance else plain))) | {SENSORS}
         parts |= {JOINT} if variant.joint else set()
-        if variant.components and not variant.reflectance:
-            source, parts = prepared, set(range(len(plain))) | {SENSORS}
-        kept = replace(source, left_out=source.left_out.only(parts, components=variant.components))
+        few = known.size <= variant.components
+        kept = replace(prepared, left_out=prepared.left_out.only(parts, components=few))
         for t, p in enumerate(shared):
             scales = kept.scales(t, second_scale=variant.second_scale)
             held_out = cross_fitted(scales, targets[:, t], folds[0])

@@ -70,7 +70,7 @@ def predictor_from_parts(facts: Mapping[str, Any], arrays: Mapping[str, npt.NDAr
         StackPredictor.from_parts(facts["plain"], plain),
         StackPredictor.from_parts(facts["logged"], {**plain, **own}),
         float(facts["share"]),
-        ShiftedLog(*(float(log[k]) for k in ("sign", "reference", "spread", "offset"))),
+        ShiftedLog(*(float(log[k]) for k in ("sign", "reference", "spread", "offset", "largest"))),
         arrays["residuals"],
     )
 

@@ -44,8 +44,8 @@ class Recipe:
     nested : bool
         Whether every outer fold repeats the whole choice (the default); else the learner's own cross-fitted
         left-out predictions serve, ten times cheaper, where it has them.
-    components : bool
-        Whether a stack of few samples also has members regularised by their number of principal components.
+    components : int
+        Up to this many samples a stack also has members regularised by their number of principal components.
     second_scale : bool
         Whether a stack models a skewed target on a logarithmic scale, too.
     joint : bool
@@ -67,7 +67,7 @@ class Recipe:
     folds: int = 10
     repeats: int = 2
     nested: bool = True
-    components: bool = True
+    components: int = 100
     second_scale: bool = True
     joint: bool = False
     sensors: tuple[str, ...] = ()
@@ -83,6 +83,7 @@ class Recipe:
             "parsimony": (0.0 <= self.parsimony < 1.0, "0 <= parsimony < 1"),
             "folds": (self.folds >= 2, "at least 2"),
             "repeats": (self.repeats >= 1, "at least 1"),
+            "components": (self.components >= 0, "a number of samples, 0 for none"),
             "sensors": (
                 not self.sensors or self.learner == "stack",
                 "none: only the learner stack uses sensors, the others use spectra alone",
@@ -141,8 +142,9 @@ class Recipe:
     def from_dict(cls, raw: Mapping[str, Any]) -> Recipe:
         """Read what :meth:`to_dict` wrote."""
         fields = {k: v for k, v in raw.items() if k != "version"}
-        for later in ("components", "second_scale", "joint"):  # recipes of version 1 had none of them
+        for later in ("second_scale", "joint"):  # recipes of version 1 had none of these three
             fields[later] = bool(fields.get(later, False))
+        fields["components"] = int(fields.get("components", 0))
         fields["pretreatments"] = tuple(Pretreatment.from_dict(p) for p in fields["pretreatments"])
         fields["sensors"] = tuple(str(v) for v in fields.get("sensors", ()))
         fields["levels"] = tuple(float(v) for v in fields["levels"])

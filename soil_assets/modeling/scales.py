@@ -6,7 +6,8 @@ which property is modelled on which scale (the catalogue) and combining models o
 z = ln(sign (y - reference) / spread + offset): the reference is the extreme on the short tail's side, and the offset
 is the one that makes the skewness of z zero (a three-parameter lognormal; Box & Cox 1964, J. R. Stat. Soc. B 26, 211).
 A value comes back as the mean over the model's own left-out residuals (Duan 1983, J. Am. Stat. Assoc. 78, 605),
-so that it is an estimate of the mean, not of the median.
+so that it is an estimate of the mean, not of the median. Logarithms are not extrapolated: z is cut a tenth of its
+trained range beyond either end.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
 
-#: Below this absolute skewness a target has no second scale.
+#: A target has a second scale when its skewness is over this by two of its standard errors, sqrt(6/n).
 LEAST_SKEWNESS = 0.5
 _OFFSETS = (0.03, 30.0)
 _RESIDUALS = 50
-_HIGHEST = 12.0  # of z: a value of 160,000 spreads is no prediction
+_BEYOND = 0.1
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,15 @@ class ShiftedLog:
     sign : float
         1 when the long tail is upwards, else -1.
     reference, spread, offset : float
+    largest : float
+        Largest distance from the reference among the training targets, in spreads.
     """
 
     sign: float
     reference: float
     spread: float
     offset: float
+    largest: float
 
     @classmethod
     def fit(cls, target: FloatArray) -> ShiftedLog | None:
@@ -48,7 +52,7 @@ class ShiftedLog:
         if target.size < 8 or spread <= 0.0:
             return None
         lean = _skewness(target)
-        if abs(lean) < LEAST_SKEWNESS:
+        if abs(lean) < LEAST_SKEWNESS + 2.0 * np.sqrt(6.0 / target.size):
             return None
         sign = float(np.sign(lean))
         reference = float(target.min() if sign > 0 else target.max())
@@ -60,7 +64,7 @@ class ShiftedLog:
                 high = middle
             else:
                 low = middle
-        return cls(sign, reference, spread, float(np.exp(0.5 * (low + high))))
+        return cls(sign, reference, spread, float(np.exp(0.5 * (low + high))), float(distance.max()))
 
     def forward(self, target: FloatArray) -> FloatArray:
         """Return z of targets that the scale was fitted on."""
@@ -76,7 +80,9 @@ class ShiftedLog:
         residuals : ndarray, shape (m,)
             z less its left-out prediction, thinned by :func:`thinned`.
         """
-        z = np.minimum(values[:, None] + residuals, _HIGHEST)
+        low, high = np.log(self.offset), np.log(self.largest + self.offset)
+        margin = _BEYOND * (high - low)
+        z = np.clip(values[:, None] + residuals, low - margin, high + margin)
         distance = np.exp(z).mean(axis=1) - self.offset
         return np.asarray(self.reference + self.sign * self.spread * distance)
 

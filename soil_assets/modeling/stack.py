@@ -103,7 +103,7 @@ def prepare(
     targets: FloatArray,
     folds: Sequence[IntArray],
     *,
-    components: bool,
+    components: int,
     second_scale: bool,
 ) -> Prepared:
     """Predict several targets, shape (n, n_targets), without each fold; kernels are worked through once."""

@@ -57,8 +57,6 @@ SENSORS, JOINT = -1, -2  # parts of members that belong to no pre-treatment
 _SENSOR_WIDTH = 0.3
 _SENSOR_WEIGHTS = (0.0, 0.3, 1.0, 3.0)  # of the sensor kernel beside a spectral kernel of mean square 1
 _MOST = 3000
-#: Up to this many samples, numbers of components are tried beside the penalties.
-_FEW = 400
 
 
 @dataclass(frozen=True)
@@ -188,9 +186,9 @@ class StackBasis:
             joint_scale,
         )  # fmt: skip
 
-    def left_out(self, targets: FloatArray, folds: Sequence[IntArray], *, components: bool) -> LeftOut:
+    def left_out(self, targets: FloatArray, folds: Sequence[IntArray], *, components: int) -> LeftOut:
         """Predict every target, shape (n, n_targets), without each fold, by every member at every setting."""
-        counts = COMPONENTS if components and len(targets) <= _FEW else ()
+        counts = COMPONENTS if len(targets) <= components else ()
         values = np.stack([k.left_out(targets, folds, counts) for k in self.kernels])
         return LeftOut(self, values, counts)
 

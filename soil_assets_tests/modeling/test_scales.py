@@ -40,10 +40,18 @@ def test_there_and_back(seed: int, n: int, turned: bool) -> None:
 def test_smearing_gives_the_mean_not_the_median() -> None:
     rng = np.random.default_rng(2)
     residuals = rng.normal(scale=0.8, size=5000)
-    log = ShiftedLog(1.0, 0.0, 1.0, 0.0)
+    log = ShiftedLog(1.0, 0.0, 1.0, 1e-9, 1e9)
     mean = log.backward(np.zeros(1), thinned(residuals))[0]
     assert mean == pytest.approx(np.exp(0.8**2 / 2), rel=0.05)
-    assert np.isfinite(log.backward(np.array([1e6]), residuals)).all()
+
+
+def test_logarithms_are_not_extrapolated() -> None:
+    y = np.random.default_rng(3).lognormal(size=100)
+    log = ShiftedLog.fit(y)
+    assert log is not None
+    far = log.backward(np.array([-1e6, 1e6]), np.zeros(1))
+    assert far[0] == pytest.approx(y.min(), abs=0.1 * y.std())
+    assert y.max() < far[1] < 3.0 * y.max()
 
 
 @settings(max_examples=60, deadline=None)
