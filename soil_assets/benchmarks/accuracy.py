@@ -15,7 +15,8 @@ import pandas as pd
 
 from soil_assets.benchmarks.official import data_file, definition
 from soil_assets.benchmarks.scored_sets import ScoredSet, kssl_set, limesoda_names, limesoda_set, yamsys_set
-from soil_assets.modeling.intervals import half_widths
+from soil_assets.modeling.applicability import fit_domain
+from soil_assets.modeling.intervals import calibrate
 from soil_assets.modeling.learners import TrainingData
 from soil_assets.modeling.metrics import regression_metrics
 from soil_assets.modeling.recipe import Recipe
@@ -69,13 +70,15 @@ def score(
     groups: IntArray,
     recipe: Recipe,
     sensors: FloatArray | None = None,
+    intervals: bool = True,
 ) -> list[Task]:
     """Predict every fold by the stack trained on the other folds, all targets on one set of kernels.
 
-    Targets that miss the same samples share their decomposition; a fold of -1 is never predicted.
+    Targets that miss the same samples share their decomposition; a fold of -1 is never predicted. Intervals are those
+    of a trained model (``modeling.intervals``); without them a task has no coverage.
     """
     with suited_threads(spectra.size):
-        return _score(name, spectra, targets, fold, groups, recipe, sensors)
+        return _score(name, spectra, targets, fold, groups, recipe, sensors, intervals)
 
 
 def _score(
@@ -86,10 +89,12 @@ def _score(
     groups: IntArray,
     recipe: Recipe,
     sensors: FloatArray | None,
+    intervals: bool,
 ) -> list[Task]:
     n = len(spectra)
+    levels = recipe.levels if intervals else ()
     predicted = {p: np.full(n, np.nan) for p in targets}
-    covered = {p: {level: np.zeros(n, dtype=bool) for level in recipe.levels} for p in targets}
+    covered = {p: {level: np.zeros(n, dtype=bool) for level in levels} for p in targets}
     sizes: dict[str, list[int]] = {p: [] for p in targets}
     for rows_out, rows_in, shared in _rounds(targets, fold):
         data = TrainingData(
@@ -101,15 +106,21 @@ def _score(
         basis = StackBasis.of(data, recipe.pretreatments, joint=recipe.joint)
         folds = repeated_folds(data.groups, recipe)
         together = np.column_stack([targets[p][rows_in] for p in shared])
+        domain = (
+            fit_domain(data.spectra, data.groups, folds=recipe.folds, seed=recipe.seed) if intervals else None
+        )
+        measures = {} if domain is None else domain.measures(spectra[rows_out])
         for p, fitted in zip(shared, solve(basis, together, folds, recipe), strict=True):
             observed, held_out = targets[p][rows_in], fitted.held_out
             value = fitted.predictor.predict(
                 spectra[rows_out], None if sensors is None else sensors[rows_out]
             )
             predicted[p][rows_out] = value
-            error = np.abs(value - targets[p][rows_out])
-            for level, half in half_widths(np.abs(held_out - observed), data.groups, recipe.levels).items():
-                covered[p][level][rows_out] = error <= half
+            if domain is not None:
+                calibration = calibrate(held_out, observed, data.groups, folds[0], domain.held, levels)
+                error = np.abs(value - targets[p][rows_out])
+                for level, half in calibration.widths(value, measures, domain.limits).items():
+                    covered[p][level][rows_out] = error <= half
             sizes[p].append(int(data.groups.max()) + 1)
     return [
         Task(f"{name}:{p}", targets[p], predicted[p], covered[p], int(np.median(sizes[p]))) for p in targets

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from soil_assets.modeling.difficulty import Difficulty, cross_fitted
+from soil_assets.modeling.difficulty import Difficulty, beyond, cross_fitted
 from soil_assets.modeling.metrics import group_codes
 
 FloatArray = npt.NDArray[np.float64]
@@ -63,6 +63,21 @@ class Calibration:
 
     half_widths: dict[float, float]
     difficulty: Difficulty
+
+    def widths(
+        self, predicted: FloatArray, measures: Mapping[str, FloatArray], limits: Mapping[str, float]
+    ) -> dict[float, FloatArray]:
+        """Return the half-width of every sample by level, shape (n,), on the modelling scale.
+
+        Parameters
+        ----------
+        predicted : ndarray, shape (n,)
+            On the modelling scale.
+        measures, limits
+            Of the applicability domain: t2, q and distance of the samples, and its joint limits.
+        """
+        scale = self.difficulty.of(predicted, measures) * beyond(measures, limits)
+        return {level: half * scale for level, half in self.half_widths.items()}
 
 
 def calibrate(

@@ -18,7 +18,7 @@ from soil_assets.errors import BadInput
 from soil_assets.modeling import transforms
 from soil_assets.modeling.applicability import ApplicabilityDomain
 from soil_assets.modeling.difficulty import Difficulty, beyond
-from soil_assets.modeling.intervals import level_name
+from soil_assets.modeling.intervals import Calibration, level_name
 from soil_assets.modeling.predictors import Predictor
 from soil_assets.spectra.axis import Axis
 
@@ -163,9 +163,8 @@ class SoilModel:
         """
         columns: dict[str, Any] = {"value": self._to_unit(scaled)}
         further = beyond(measures, self.domain.limits)
-        width = further * self.difficulty.of(scaled, measures)
-        for level in self.levels:
-            half = self.half_widths[level] * width
+        calibration = Calibration({v: self.half_widths[v] for v in self.levels}, self.difficulty)
+        for level, half in calibration.widths(scaled, measures, self.domain.limits).items():
             columns[f"lower_{level_name(level)}"] = self._to_unit(scaled - half)
             columns[f"upper_{level_name(level)}"] = self._to_unit(scaled + half)
         columns |= measures
