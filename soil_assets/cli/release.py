@@ -185,26 +185,13 @@ def release_status(environment: Environment = "production", as_json: AsJson = Fa
 
 
 def _releases(settings: Settings, environment: str, *, moving: bool = True) -> Releases:
-    from soil_assets.adapters.gitops import Releases
-    from soil_assets.adapters.manifest_repository import ManifestRepository
     from soil_assets.cli.inputs import soil_of
+    from soil_assets.defs.releases import releases_of
 
     if moving:
         may_move(settings)
-    overlay = settings.release.overlays.get(environment)
-    if overlay is None:
-        raise BadInput(
-            "no such environment", found=environment, expected=", ".join(settings.release.overlays),
-            mend="add it to release.overlays in soil.yaml",
-        )  # fmt: skip
-    return Releases(
-        ManifestRepository(
-            settings.release.manifests(), settings.release.branch, os.environ.get("SOIL_MANIFESTS_TOKEN", "")
-        ),
-        soil_of(settings).registry,
-        environment,
-        overlay,
-    )
+    found: Releases = releases_of(settings, soil_of(settings).registry, environment)
+    return found
 
 
 def _default_models(settings: Settings, environment: str, releases: Releases) -> dict[str, int]:

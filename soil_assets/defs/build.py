@@ -17,6 +17,7 @@ from soil_assets.defs.assets import (
     decision,
     drift,
     frozen,
+    releases,
     served,
     statistics,
     training,
@@ -26,6 +27,7 @@ from soil_assets.defs.branches import adopt_records_sensor, write_records_sensor
 from soil_assets.defs.gates import blocking_checks
 from soil_assets.defs.io import SoilIOManager
 from soil_assets.defs.jobs import BATCH_JOB, JOBS, TRAFFIC_JOB
+from soil_assets.defs.releases import alias_moves_sensor
 from soil_assets.defs.resources import Soil, mlflow_tracking
 from soil_assets.defs.sensors import merged_changes_sensor, new_batches_sensor
 from soil_assets.defs.served_sensor import served_days_sensor
@@ -51,7 +53,7 @@ def build_definitions(
         **(resource_overrides or {}),
     }
     return dg.Definitions(
-        assets=[*assets, drift.reference_profile()],
+        assets=[*assets, drift.reference_profile(), releases.live_versions(settings)],
         jobs=[*JOBS, TRAFFIC_JOB],
         sensors=[
             new_batches_sensor(settings, BATCH_JOB.name),
@@ -61,6 +63,7 @@ def build_definitions(
             if settings.deployment == "branch"
             else write_records_sensor(settings),
             *([] if settings.deployment == "branch" else [served_days_sensor(settings, TRAFFIC_JOB.name)]),
+            *([] if settings.deployment == "branch" else [alias_moves_sensor(settings)]),
             dg.AutomationConditionSensorDefinition(
                 "declared_automation",
                 target=dg.AssetSelection.all(),
@@ -82,6 +85,7 @@ def assets_of(settings: Settings) -> list[dg.AssetsDefinition]:
     found += training.build(settings, blocking_of(found))
     found += training_drift.build(settings)
     found += decision.build(settings, blocking_of(found))
+    found += releases.build(settings)
     return found
 
 

@@ -79,3 +79,15 @@ def while_missing() -> AutomationCondition:
         & ~AutomationCondition.in_progress()
         & ~AutomationCondition.execution_failed()
     ).with_label("while_missing")
+
+
+def after_any_registration() -> AutomationCondition:
+    """Materialize the staged release after any property's version was registered.
+
+    ``eager()`` would wait until every property has one, and a property whose gates say no would hold the others back.
+    """
+    return (
+        AutomationCondition.any_deps_updated().since_last_handled()
+        & ~AutomationCondition.any_deps_in_progress()
+        & ~AutomationCondition.in_progress()
+    ).with_label("after_any_registration")
