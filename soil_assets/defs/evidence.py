@@ -6,18 +6,15 @@ Belongs here: reading the instance and the store into :class:`DecisionInputs`. D
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from soil_assets.config import Settings
 from soil_assets.defs.gates import gate_records, materialization, select_batches, why_not
 from soil_assets.defs.io import has_value, load_value
 from soil_assets.defs.partitions import BATCH
-from soil_assets.defs.resources import MAIN_ALIAS, Soil
+from soil_assets.defs.resources import Soil
 
 if TYPE_CHECKING:
     from soil_assets.reporting.decision_inputs import BatchResult, Check, DecisionInputs, PropertyResult
@@ -31,7 +28,7 @@ def decision_inputs(
 ) -> DecisionInputs:
     """Return everything the report says about the current candidate."""
     from soil_assets import __version__
-    from soil_assets.defs import change
+    from soil_assets.defs import against_main, change
     from soil_assets.reporting.decision_inputs import DecisionInputs, TrainingPart
 
     settings = soil.settings
@@ -57,19 +54,19 @@ def decision_inputs(
     )
     facts = DecisionInputs(
         candidate=f"training set {_content(soil, 'training_set')}",
-        main=_main_in_words(soil, [p.name for p in properties]),
+        main=against_main.main_in_words(soil, [p.name for p in properties]),
         properties=properties,
         batches=batches,
         training=tuple(parts),
         policy=settings.policy,
         checks=(*_checks(instance, "training_set", checks), *together(instance, soil, bool(added))),
         changes=change.changes(settings, soil),
-        versions={"soil_assets": __version__, "dagster": dg.__version__, **_commit()},
+        versions={"soil_assets": __version__, "dagster": dg.__version__, **against_main.commit()},
         data_hashes={
             a: _content(soil, a) for a in ("reference_spectra", "benchmark_spectra", "training_set")
         },
         links=change.links(settings, {b.name: b.part_of_change for b in batches}, os.environ),
-        reproduce=_reproduce(settings, [p.name for p in properties]),
+        reproduce=against_main.reproduce(settings, [p.name for p in properties]),
     )
     return facts.model_copy(update={"proposal": change.proposal(settings, facts, soil)})
 
@@ -158,7 +155,7 @@ def benchmark_rmse(soil: Soil, prop: str) -> str:
 def _property_result(
     instance: dg.DagsterInstance, soil: Soil, checks: Mapping[str, list[str]], name: str
 ) -> PropertyResult:
-    from soil_assets.defs import change
+    from soil_assets.defs import against_main, change
     from soil_assets.reporting.decision_inputs import BandImportance, PropertyResult, Stratum
 
     prop = soil.catalogue[name]
@@ -176,7 +173,7 @@ def _property_result(
     main = None if comparison is None else comparison.get("main_evaluation")
     known = change.baseline_of(soil.settings)
     if main is None and known is not None and known.source == "metrics" and name in known.metrics:
-        main, comparison = _only_figures(known.metrics[name])
+        main, comparison = against_main.only_figures(known.metrics[name])
     strata = () if comparison is None else comparison.get("strata") or ()
     return PropertyResult(
         name=name,
@@ -187,51 +184,8 @@ def _property_result(
         comparison=comparison,
         checks=tuple(c for asset in PROPERTY_CHAIN for c in _checks(instance, asset, checks, name)),
         importance=importance,
-        trend=trend,
+        trend=(*trend, *against_main.this_change(evaluation)) if trend else (),
         strata=tuple(Stratum(**{k: s.get(k) for k in Stratum.model_fields}) for s in strata),
-    )
-
-
-def _only_figures(figures: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return main and the comparison where main's figures are known and its model is not: they cannot tell.
-
-    Two RMSEs without the predictions behind them have no common interval.
-    """
-    known = {"rmse": figures.get("rmse"), "me": figures.get("bias"), **figures}
-    reason = "main's figures are known, its model could not be had"
-    return {"n": figures.get("n"), "metrics": known}, {"verdict": "cannot tell", "reason": reason}
-
-
-def _main_in_words(soil: Soil, properties: list[str]) -> str:
-    """Return what the candidate is compared with; empty where there is no main."""
-    from soil_assets.defs import change
-
-    settings = soil.settings
-    known = change.baseline_of(settings)
-    if known is not None:
-        if known.source in ("dvc", "retrained"):
-            return f"{known.commit[:12]} ({'trained again' if known.source == 'retrained' else 'its DVC artifact'})"
-        if known.source == "metrics":
-            return f"{known.commit[:12]} (figures only)"
-        versions = {p: m.get("version") for p, m in known.models.items()}
-    else:
-        versions = {p: _main_version(soil, p) for p in properties}
-    return ", ".join(f"{settings.model_name(p)} version {v}" for p, v in versions.items() if v)
-
-
-def _reproduce(settings: Settings, properties: list[str]) -> tuple[str, ...]:
-    """Return the commands that give this report again: of a checkout, or of an instance."""
-    if settings.baseline:
-        commit = _commit().get("commit")
-        checkout = (f"git checkout {commit}",) if commit else ()
-        return (*checkout, "make setup", "soil baseline", "dvc repro", "soil --repository report")
-    return (
-        "soil run training_set",
-        *(
-            f"soil run trained_models,benchmark_evaluations,model_comparisons --partition {p}"
-            for p in properties
-        ),
-        "soil report",
     )
 
 
@@ -277,30 +231,6 @@ def _content(soil: Soil, asset: str) -> str:
     if not has_value(soil.data, asset):
         return "never materialized"
     return str(soil.data.read_json(f"assets/{asset}/current.json")["sha256"])[:12]
-
-
-def _main_version(soil: Soil, prop: str) -> int | None:
-    found = soil.registry.version_at(soil.settings.model_name(prop), MAIN_ALIAS)
-    return None if found is None else found.version
-
-
-def _commit() -> dict[str, str]:
-    """Return the commit of the code, from CI's environment or from git; nothing where there is neither."""
-    named = os.environ.get("GITHUB_SHA")
-    if not named:
-        try:
-            asked = subprocess.run(
-                ["git", "rev-parse", "HEAD"],
-                cwd=Path(__file__).parent,
-                capture_output=True,
-                text=True,
-                check=True,
-                timeout=10,
-            )
-        except (OSError, subprocess.SubprocessError):
-            return {}
-        named = asked.stdout.strip()
-    return {"commit": named[:12]}
 
 
 def _next_step(soil: Soil, name: str, left: str | None, drift: Mapping[str, Any] | None) -> str:

@@ -26,7 +26,11 @@ def build(settings: Settings, checks: dict[str, list[str]]) -> list[dg.AssetsDef
         dagster_type=dg.Any,
         deps=["model_comparisons", "drift_reports", "training_set", "training_drift"],
         code_version=code_version(
-            "reporting", "defs/evidence.py", "defs/change.py", settings=settings.policy
+            "reporting",
+            "defs/evidence.py",
+            "defs/against_main.py",
+            "defs/change.py",
+            settings=settings.policy,
         ),
         automation_condition=whatever_the_gates_say(),
         description="One page that a project lead can decide on: verdict first, candidate against main, drift, "

@@ -1,0 +1,96 @@
+"""What a candidate stands against in the report: main by its name, its figures, its past, and how to get it all again.
+
+Belongs here: the words and figures of main, and the commit of this code. Does not belong here: the candidate's own
+figures (``evidence``), bringing main (``pull_request.baseline``).
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from soil_assets.config import Settings
+from soil_assets.defs.resources import MAIN_ALIAS, Soil
+
+if TYPE_CHECKING:
+    from soil_assets.reporting.decision_inputs import TrendPoint
+
+
+def this_change(evaluation: Mapping[str, Any] | None) -> tuple[TrendPoint, ...]:
+    """Return the candidate as the last point of main's past: where this change would lead."""
+    from soil_assets.reporting.decision_inputs import TrendPoint
+
+    if evaluation is None:
+        return ()
+    low, high = (evaluation.get("intervals") or {}).get("rmse") or (None, None)
+    return (TrendPoint(version="this change", rmse=evaluation["metrics"].get("rmse"), low=low, high=high),)
+
+
+def only_figures(figures: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return main and the comparison where main's figures are known and its model is not: they cannot tell.
+
+    Two RMSEs without the predictions behind them have no common interval.
+    """
+    known = {"rmse": figures.get("rmse"), "me": figures.get("bias"), **figures}
+    reason = "main's figures are known, its model could not be had"
+    return {"n": figures.get("n"), "metrics": known}, {"verdict": "cannot tell", "reason": reason}
+
+
+def main_in_words(soil: Soil, properties: list[str]) -> str:
+    """Return what the candidate is compared with; empty where there is no main."""
+    from soil_assets.defs import change
+
+    settings = soil.settings
+    known = change.baseline_of(settings)
+    if known is not None:
+        if known.source in ("dvc", "retrained"):
+            return f"{known.commit[:12]} ({'trained again' if known.source == 'retrained' else 'its DVC artifact'})"
+        if known.source == "metrics":
+            return f"{known.commit[:12]} (figures only)"
+        versions = {p: m.get("version") for p, m in known.models.items()}
+    else:
+        versions = {p: _main_version(soil, p) for p in properties}
+    return ", ".join(f"{settings.model_name(p)} version {v}" for p, v in versions.items() if v)
+
+
+def reproduce(settings: Settings, properties: list[str]) -> tuple[str, ...]:
+    """Return the commands that give this report again: of a checkout, or of an instance."""
+    if settings.baseline:
+        ours = commit().get("commit")
+        checkout = (f"git checkout {ours}",) if ours else ()
+        return (*checkout, "make setup", "soil baseline", "dvc repro", "soil --repository report")
+    return (
+        "soil run training_set",
+        *(
+            f"soil run trained_models,benchmark_evaluations,model_comparisons --partition {p}"
+            for p in properties
+        ),
+        "soil report",
+    )
+
+
+def _main_version(soil: Soil, prop: str) -> int | None:
+    found = soil.registry.version_at(soil.settings.model_name(prop), MAIN_ALIAS)
+    return None if found is None else found.version
+
+
+def commit() -> dict[str, str]:
+    """Return the commit of the code, from CI's environment or from git; nothing where there is neither."""
+    named = os.environ.get("GITHUB_SHA")
+    if not named:
+        try:
+            asked = subprocess.run(
+                ["git", "rev-parse", "HEAD"],
+                cwd=Path(__file__).parent,
+                capture_output=True,
+                text=True,
+                check=True,
+                timeout=10,
+            )
+        except (OSError, subprocess.SubprocessError):
+            return {}
+        named = asked.stdout.strip()
+    return {"commit": named[:12]}
