@@ -242,3 +242,18 @@ def test_two_services_share_their_local_copies(home: Home) -> None:
         for one in both:
             one.process.terminate()
             one.process.wait(timeout=40)
+
+
+def test_the_process_that_reads_files_has_no_secrets(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "a-secret")
+    with running(home) as service:
+        requests.post(
+            f"{service.address}/v1/predict?filename=a.csv", data=b"sample_id,clay\na,1\n",
+            headers={"content-type": "text/csv"}, timeout=30,
+        )  # fmt: skip
+        children = Path(f"/proc/{service.process.pid}/task/{service.process.pid}/children")
+        if not children.exists():
+            pytest.skip("no /proc here")
+        [reader] = children.read_text().split()
+        assert b"a-secret" not in Path(f"/proc/{reader}/environ").read_bytes()
+        assert b"a-secret" in Path(f"/proc/{service.process.pid}/environ").read_bytes()
