@@ -202,12 +202,12 @@ class Observed:
         request_id = scope["soil.request_id"] = secrets.token_hex(8)
         facts: dict[str, Any] = {}
         scope["soil.facts"] = facts
-        started, status = time.perf_counter(), 500
+        started, status, begun = time.perf_counter(), 500, False
 
         async def watched(message: Message) -> None:
-            nonlocal status
+            nonlocal status, begun
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, begun = message["status"], True
                 message["headers"] = [
                     *message["headers"], *_EVERYWHERE, (b"x-request-id", request_id.encode())
                 ]  # fmt: skip
@@ -215,8 +215,10 @@ class Observed:
 
         try:
             await self.app(scope, receive, watched)
-        except Exception as error:  # noqa: BLE001  # whatever it is, the client gets JSON and the log its kind
+        except Exception as error:  # whatever it is, the client gets JSON and the log its kind
             facts["error"] = f"{type(error).__name__}: {error}"[:300]
+            if begun:
+                raise  # the answer is under way: all that is left is to break the connection
             said = {"error": {"what": "the service failed; its log says why"}, "request_id": request_id}
             await _json(said, 500)(scope, receive, watched)
         finally:

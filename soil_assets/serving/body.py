@@ -16,10 +16,10 @@ from starlette.requests import Request
 from soil_assets.serving.refusals import Refused, too_large
 from soil_assets.serving.settings import Service
 
-#: After a request of this size, memory is given back.
+#: Requests from this size on are worked on one at a time, and memory is given back after them.
 LARGE = 16 << 20
-#: Bodies of all requests together may hold this many times the largest one.
-_BODIES_AT_ONCE = 3
+#: Bodies of all requests together may hold this many times the largest one as it is sent.
+_BODIES_AT_ONCE = 2
 
 
 class Bodies:
@@ -29,7 +29,7 @@ class Bodies:
         self.service = service
         self._most = service.max_body_mb << 20
         self._most_unpacked = service.max_unpacked_mb << 20
-        self._budget = _BODIES_AT_ONCE * max(self._most, self._most_unpacked)
+        self._budget = max(_BODIES_AT_ONCE * self._most, self._most_unpacked)
 
     @contextlib.contextmanager
     def account(self) -> Iterator[_Account]:
@@ -92,7 +92,6 @@ class Bodies:
                 "the request took too long to arrive",
                 found=f"{received} bytes",
                 expected=f"all of it within {self.service.body_seconds:g} s",
-                headers={"Connection": "close"},
             ) from None
         if unpack and not unpack.whole:
             raise Refused(400, "the gzipped body is cut", mend="send it again, whole")

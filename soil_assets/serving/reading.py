@@ -178,7 +178,10 @@ def _serve() -> None:
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # a library that prints must not write into the answers
     for line in sys.stdin.buffer:
-        answers.write(json.dumps(_read(json.loads(line))).encode() + b"\n")
+        told = json.dumps(_read(json.loads(line)), ensure_ascii=False)
+        answers.write(
+            told.encode("utf-8", "replace") + b"\n"
+        )  # a damaged name has letters that no text can hold
 
 
 def _read(task: dict[str, Any]) -> dict[str, Any]:

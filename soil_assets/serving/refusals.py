@@ -35,14 +35,7 @@ class Refused(BadInput):  # a request is refused; the facts are those of bad inp
 
 def too_large(what: str, found: str, expected: str) -> Refused:
     """Return the refusal of something over a limit."""
-    return Refused(
-        413,
-        what,
-        found=found,
-        expected=expected,
-        mend="send it in several requests",
-        headers={"Connection": "close"},
-    )
+    return Refused(413, what, found=found, expected=expected, mend="send it in several requests")
 
 
 def status_of(error: BadInput) -> int:

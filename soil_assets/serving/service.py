@@ -84,6 +84,8 @@ class PredictionService:
         self._answering = ThreadPoolExecutor(max(2, cores), "answer")
         self._pieces = ThreadPoolExecutor(cores, "piece")
         self._active = 0
+        # One large request at a time: numbers take five times the room of their text while they are read.
+        self._large = asyncio.Semaphore(1)
 
     async def close(self) -> None:
         """End threads and processes; write what the log still holds."""
@@ -142,9 +144,8 @@ class PredictionService:
                 )
 
             try:
-                async with asyncio.timeout_at(
-                    asyncio.get_running_loop().time() + self.settings.answer_seconds
-                ):
+                alone = self._large if len(body) > LARGE else contextlib.nullcontext()
+                async with asyncio.timeout(self.settings.answer_seconds), alone:
                     return await asyncio.get_running_loop().run_in_executor(self._answering, work)
             except TimeoutError:
                 raise Refused(

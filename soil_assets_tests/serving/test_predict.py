@@ -372,3 +372,41 @@ def test_errors_of_http_are_json_too(client: Client, method: str, path: str, sta
     assert reply.status_code == status
     assert reply.json()["error"]["what"]
     assert reply.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize("name", [b"\xff\xfe", b"caf\xe9", b"\xed\xa0\x80", "\u202eabc".encode(), b"a\x00b"])
+def test_a_damaged_name_is_still_a_name(client: Client, name: bytes) -> None:
+    table = _csv([60]).replace(field().sample_ids.iloc[60].encode(), name)
+    reply = client.post("/v1/predict?filename=a.csv", data=table, headers=FILE)
+    assert reply.status_code in (200, 422), reply.text
+    assert reply.json()
+
+
+def test_large_requests_are_answered_one_at_a_time(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers take several times the room of their text while they are read."""
+    import threading
+    import time
+
+    from soil_assets.serving import service as module
+
+    monkeypatch.setattr(module, "LARGE", 100)
+    with client_of(home) as client:
+        answer, at_once, most = client.service._answer, 0, 0
+
+        def watched(*args: Any) -> bytes:
+            nonlocal at_once, most
+            at_once += 1
+            most = max(most, at_once)
+            time.sleep(0.05)
+            at_once -= 1
+            return answer(*args)
+
+        monkeypatch.setattr(client.service, "_answer", watched)
+        senders = [
+            threading.Thread(target=lambda: client.post("/v1/predict", json=body([60]))) for _ in range(4)
+        ]
+        for s in senders:
+            s.start()
+        for s in senders:
+            s.join()
+    assert most == 1
