@@ -82,6 +82,10 @@ class ModelPolicy(_Section):
     when_cannot_tell: Literal["hold", "warn"] = "hold"
     strata: StrataPolicy = StrataPolicy()
     bootstrap: Annotated[int, Field(ge=200)] = 2000
+    #: ``pls``, ``stack``, ``selection``, ``svr``, ``local``, or one that an installed package brings.
+    learner: str = "pls"
+    #: What the learner may choose among, such as ``snv + savgol1(11)``; its own list when empty.
+    pretreatments: tuple[str, ...] = ()
     max_components: Annotated[int, Field(ge=1)] = 20
     folds: Annotated[int, Field(ge=2)] = 10
     #: ``additive``: models are released from statistics kept with each batch, and a retrain costs the new batch only.

@@ -20,6 +20,7 @@ from soil_assets.modeling.intervals import calibrate
 from soil_assets.modeling.learners import TrainingData
 from soil_assets.modeling.metrics import regression_metrics
 from soil_assets.modeling.recipe import Recipe
+from soil_assets.modeling.splits import grouped_folds
 from soil_assets.modeling.stack import StackBasis, repeated_folds, solve
 from soil_assets.modeling.threads import suited_threads
 
@@ -233,13 +234,38 @@ def yamsys_site_tasks(recipe: RecipeOf) -> list[Task]:
     return score_set(replace(scored, fold=np.unique(site, return_inverse=True)[1].astype(np.int64)), recipe)
 
 
-def score_set(scored: ScoredSet, recipe: RecipeOf) -> list[Task]:
+def score_set(scored: ScoredSet, recipe: RecipeOf, *, intervals: bool = True) -> list[Task]:
     """Score a set by its recipe."""
     return score(
         scored.name, scored.spectra, scored.targets, scored.fold, scored.groups, _recipe(recipe, scored.name),
-        scored.sensors,
+        scored.sensors, intervals,
     )  # fmt: skip
 
 
 def _recipe(recipe: RecipeOf, name: str) -> Recipe:
     return recipe if isinstance(recipe, Recipe) else recipe(name)
+
+
+def split_at_random(scored: ScoredSet, seed: int) -> ScoredSet:
+    """Split the predicted samples into as many folds one by one, whatever their groups."""
+    judged = np.flatnonzero(scored.fold >= 0)
+    n_folds = len(set(scored.fold[judged].tolist()))
+    fold = scored.fold.copy()
+    if n_folds > 1:
+        fold[judged] = grouped_folds(judged, n_folds, seed)
+    return replace(scored, fold=fold, groups=np.arange(len(fold), dtype=np.int64))
+
+
+def gap_table(strict: list[Task], loose: list[Task]) -> list[dict[str, float | str]]:
+    """Put the RMSE of the stricter split beside that of the looser one, with the gap in percent."""
+    rows: list[dict[str, float | str]] = []
+    for task, other in zip(strict, loose, strict=True):
+        apart, together = task.metrics(), other.metrics()
+        rows.append(
+            {
+                "property": task.name.split(":", 1)[1], "n": apart["n"], "strict_rmse": apart["rmse"],
+                "strict_r2": apart["r2"], "loose_rmse": together["rmse"], "loose_r2": together["r2"],
+                "gap_percent": 100.0 * (apart["rmse"] / together["rmse"] - 1.0),
+            }
+        )  # fmt: skip
+    return rows

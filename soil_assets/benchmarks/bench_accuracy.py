@@ -2,13 +2,15 @@
 
 Belongs here: the figures of the table ``accuracy``. Does not belong here: how a benchmark is run (``accuracy``).
 
-A benchmark whose data are not on the machine is left out, and so are its figures.
+A benchmark whose data are not on the machine is left out, and so are its figures. A set's recipe is the one that the
+other sets chose by inner results (``recipe_choice``); the choices are printed beside the figures.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,18 +19,21 @@ import numpy.typing as npt
 from soil_assets.benchmarks.accuracy import (
     Task,
     coverage_counts,
+    gap_table,
     kssl_tasks,
     limesoda_table,
     limesoda_tasks,
-    nirsoil_tables,
-    score,
+    score_set,
+    split_at_random,
+    yamsys_site_tasks,
     yamsys_tasks,
 )
 from soil_assets.benchmarks.harness import Figure
 from soil_assets.benchmarks.official import Ledger, earlier_looks
+from soil_assets.benchmarks.recipe_choice import recipe_for, record
+from soil_assets.benchmarks.scored_sets import kssl_set, nirsoil_set
 from soil_assets.errors import BadInput
 from soil_assets.modeling.metrics import bootstrap_intervals
-from soil_assets.modeling.recipe import Recipe
 
 FloatArray = npt.NDArray[np.float64]
 _SPLITS = 20
@@ -39,7 +44,7 @@ class _Bench:
     """Figures, tables and ledger of one run."""
 
     def __init__(self) -> None:
-        self.recipe = Recipe.stack()
+        self.recipe = recipe_for("")  # levels and seed are the same in every variant
         self.figures: list[Figure] = []
         self.tables: dict[str, Any] = {}
         self.ledger = Ledger()
@@ -65,10 +70,11 @@ class _Bench:
 
     def look(self, benchmark: str, tasks: list[Task]) -> None:
         for task in tasks:
-            self.ledger.look(benchmark, task.name, self.recipe.fingerprint()[:12], _WHY)
+            recipe = recipe_for(task.name.split(":", 1)[0])
+            self.ledger.look(benchmark, task.name, recipe.fingerprint()[:12], _WHY)
 
     def limesoda(self) -> None:
-        tasks = [task for _, found in limesoda_tasks(self.recipe) for task in found]
+        tasks = [task for _, found in limesoda_tasks(recipe_for) for task in found]
         table = limesoda_table(tasks)
         self.look("limesoda", tasks)
         self.cover("limesoda, published folds", tasks)
@@ -82,8 +88,11 @@ class _Bench:
         ]
 
     def kssl(self) -> None:
-        tasks = kssl_tasks(self.recipe)
+        tasks = kssl_tasks(recipe_for)
         self.look("kssl500", tasks)
+        loose = score_set(split_at_random(kssl_set(), self.recipe.seed), recipe_for, intervals=False)
+        self.look("kssl500", loose)
+        self.tables["kssl500_random_beside_grouped"] = gap_table(tasks, loose)
         self.cover("kssl500, random", tasks)
         carbon, clay, cec = (t.metrics() for t in tasks)
         note = "fold = (rank of kssl_layer_id // 10) % 10"
@@ -94,8 +103,11 @@ class _Bench:
         ]
 
     def yamsys(self) -> None:
-        tasks, published = yamsys_tasks(self.recipe)
+        tasks, published = yamsys_tasks(recipe_for)
         self.look("yamsys", tasks)
+        sites = yamsys_site_tasks(recipe_for)
+        self.look("yamsys", sites)
+        self.tables["yamsys_leave_one_site_out"] = gap_table(sites, tasks)
         self.cover("yamsys, by soil", tasks)
         rows, wins = [], 0
         for task, entry in zip(tasks, published.to_dict("records"), strict=True):
@@ -114,9 +126,9 @@ class _Bench:
         self.figures.append(Figure("yamsys_wins", wins, "of 26", len(rows), "the authors' PLS models", note))
 
     def nirsoil(self) -> None:
-        spectra, targets, official = nirsoil_tables()
-        everyone = np.arange(len(spectra), dtype=np.int64)
-        tasks = score("nirsoil", spectra, targets, np.where(official, 0, -1), everyone, self.recipe)
+        nirsoil = nirsoil_set()
+        spectra, targets, official = nirsoil.spectra, dict(nirsoil.targets), nirsoil.fold == 0
+        tasks = score_set(nirsoil, recipe_for)
         self.look("nirsoil", tasks)
         self.cover("nirsoil, official split", tasks)
         self.tables["nirsoil_official"] = [_with_intervals(t) for t in tasks]
@@ -126,9 +138,8 @@ class _Bench:
             rng = np.random.default_rng([self.recipe.seed, split])
             test = np.zeros(len(spectra), dtype=bool)
             test[rng.choice(len(spectra), int(official.sum()), replace=False)] = True
-            found = score(
-                "nirsoil", spectra, targets, np.where(test, 0, -1), everyone, self.recipe, intervals=False
-            )
+            resplit = replace(nirsoil, fold=np.where(test, 0, -1).astype(np.int64))
+            found = score_set(resplit, recipe_for, intervals=False)
             self.look("nirsoil", found)
             peers = tuned_svr(spectra, targets, test, split)
             for p, task in zip(targets, found, strict=True):
@@ -158,6 +169,7 @@ def run() -> tuple[list[Figure], dict[str, Any]]:
     return bench.figures, {
         "tables": bench.tables,
         "coverage": bench.coverage,
+        "recipe_choice": {k: v for k, v in record().items() if k != "results"},
         "ledger": bench.ledger.summary(),
         "earlier_looks": earlier_looks(),
         "left_out": bench.left_out,

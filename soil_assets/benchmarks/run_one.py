@@ -7,14 +7,14 @@ Does not belong here: the figures that are held against goals (``bench_accuracy`
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from soil_assets.benchmarks.accuracy import Task, limesoda_table, score_set
+from soil_assets.benchmarks.accuracy import Task, limesoda_table, score_set, split_at_random
 from soil_assets.benchmarks.looks import LookBook
 from soil_assets.benchmarks.official import OfficialBenchmark, definition
 from soil_assets.benchmarks.recipe_choice import recipe_for
@@ -30,7 +30,6 @@ from soil_assets.benchmarks.user_sets import user_set
 from soil_assets.errors import BadInput
 from soil_assets.modeling.learners import TrainingData, learner
 from soil_assets.modeling.recipe import Recipe
-from soil_assets.modeling.splits import grouped_folds
 
 FloatArray = npt.NDArray[np.float64]
 Report = Callable[[str], None]
@@ -97,7 +96,7 @@ def run(
         report(scored.name)
         chosen = recipe(scored.name) if shipped else recipe("")
         tasks = _score(scored, chosen)
-        random = _score(_split_at_random(scored, chosen.seed), chosen) if also_random else tasks
+        random = _score(split_at_random(scored, chosen.seed), chosen) if also_random else tasks
         published_rows += tasks
         for task, loose in zip(tasks, random, strict=True):
             target = task.name.split(":", 1)[1]
@@ -158,16 +157,6 @@ def _beside_published(rows: list[dict[str, Any]], tasks: list[Task]) -> None:
             "published_rmse": float(entry["published_rmse"]),
             "ratio": float(entry["ratio"]),
         }
-
-
-def _split_at_random(scored: ScoredSet, seed: int) -> ScoredSet:
-    """Split the predicted samples into as many folds one by one, whatever their groups."""
-    judged = np.flatnonzero(scored.fold >= 0)
-    n_folds = len(set(scored.fold[judged].tolist()))
-    fold = scored.fold.copy()
-    if n_folds > 1:
-        fold[judged] = grouped_folds(judged, n_folds, seed)
-    return replace(scored, fold=fold, groups=np.arange(len(fold), dtype=np.int64))
 
 
 def _score(scored: ScoredSet, recipe: Recipe) -> list[Task]:

@@ -53,7 +53,7 @@ def train(
             model = fit(
                 batch,
                 known,
-                Recipe.from_policy(settings.policy.model),
+                Recipe.from_policy(settings.policy.model, batch.axis, batch.quantity),
                 groups=batch.groups(),
                 progress=lambda what, done, total: bar.update(
                     task, description=what, completed=done, total=total

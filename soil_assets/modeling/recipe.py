@@ -8,13 +8,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from soil_assets.config import ModelPolicy
 from soil_assets.errors import BadInput
 from soil_assets.modeling.learners import learners
 from soil_assets.modeling.pretreatment import DEFAULT_PRETREATMENTS, Pretreatment
+
+if TYPE_CHECKING:
+    from soil_assets.spectra.axis import Axis
+    from soil_assets.spectra.batch import Quantity
 
 #: Raised when the same recipe starts to give another model.
 RECIPE_VERSION = 2
@@ -109,9 +113,34 @@ class Recipe:
         return cls(**{"learner": "stack", "pretreatments": STACK_PRETREATMENTS, **changes})
 
     @classmethod
-    def from_policy(cls, policy: ModelPolicy) -> Recipe:
-        """Take folds, components, levels and seed from the policy, the rest from the defaults."""
-        return cls(
+    def from_policy(
+        cls, policy: ModelPolicy, axis: Axis | None = None, quantity: Quantity = "absorbance"
+    ) -> Recipe:
+        """Take learner, pre-treatments, folds, components, levels and seed from the policy.
+
+        Parameters
+        ----------
+        policy : ModelPolicy
+        axis, quantity
+            Of the spectra, which masks and continuum removal need; may be left out when the policy names no
+            pre-treatments.
+
+        Raises
+        ------
+        BadInput
+            For an unknown learner, or a pre-treatment that is misspelt or does not fit the axis.
+        """
+        start = cls.stack() if policy.learner == "stack" else cls(learner=policy.learner)
+        pretreatments = start.pretreatments
+        if policy.pretreatments:
+            if axis is None:
+                raise BadInput("pre-treatments by name need the axis of the spectra")
+            from soil_assets.modeling.pretreatment_names import parse_all
+
+            pretreatments = parse_all(policy.pretreatments, axis, quantity)
+        return replace(
+            start,
+            pretreatments=pretreatments,
             max_components=policy.max_components,
             folds=policy.folds,
             levels=tuple(policy.levels),

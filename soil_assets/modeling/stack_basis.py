@@ -50,7 +50,7 @@ def stack_pretreatments(bands: int, *, with_reflectance: bool = True) -> tuple[P
 
 
 #: What the stack combines unless a recipe says otherwise.
-STACK_PRETREATMENTS: tuple[Pretreatment, ...] = stack_pretreatments(300)
+STACK_PRETREATMENTS: tuple[Pretreatment, ...] = stack_pretreatments(300, with_reflectance=False)
 _WIDTHS = (0.1, 0.5)  # of Gaussian kernels, in units of 1 / median squared distance
 _JOINT_WIDTHS = (0.1, 0.3)
 SENSORS, JOINT = -1, -2  # parts of members that belong to no pre-treatment

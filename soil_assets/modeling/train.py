@@ -19,6 +19,7 @@ from soil_assets.modeling.intervals import calibrate
 from soil_assets.modeling.learners import TrainingData, learner
 from soil_assets.modeling.metrics import group_codes, regression_metrics
 from soil_assets.modeling.model import SoilModel, batch_sensors
+from soil_assets.modeling.one_unit import check_one_unit
 from soil_assets.modeling.recipe import Recipe
 from soil_assets.modeling.splits import grouped_folds
 from soil_assets.modeling.threads import suited_threads
@@ -88,6 +89,7 @@ def _train(
     codes = group_codes(group_codes(all_groups, len(batch))[rows], rows.size)
     check_groups(codes)
     observed = batch.property_values(prop.name)[rows]
+    check_one_unit(batch.spectra[rows].astype(np.float64), observed, prop.name, rows, recipe.seed)
     target = transforms.forward(observed, prop.transform)
     data = TrainingData(
         batch.spectra[rows].astype(np.float64), target, codes, batch_sensors(batch, recipe.sensors, rows)

@@ -167,3 +167,19 @@ def test_left_out_pls_equals_scikit_learn_refits(field: SpectralBatch) -> None:
         for k in range(4):
             peer = PLSRegression(count, scale=False).fit(x[fold != k], y[fold != k])
             assert np.allclose(ours[count - 1, fold == k], peer.predict(x[fold == k]).ravel(), rtol=1e-6)
+
+
+def test_learner_and_pretreatments_come_from_the_policy(field: SpectralBatch) -> None:
+    policy = ModelPolicy(learner="svr", pretreatments=("msc", "snv + no_co2"), folds=5)
+    recipe = Recipe.from_policy(policy, field.axis, field.quantity)
+    assert (recipe.learner, [p.name for p in recipe.pretreatments]) == ("svr", ["msc", "snv + no_co2"])
+    assert (
+        train(field.take(range(60)), CLAY, recipe).training["chosen"]["pretreatment"] in policy.pretreatments
+    )
+    with pytest.raises(BadInput, match="axis"):
+        Recipe.from_policy(policy)
+    with pytest.raises(BadInput, match="not understood"):
+        Recipe.from_policy(ModelPolicy(pretreatments=("magic",)), field.axis)
+    with pytest.raises(BadInput, match="usable recipe"):
+        Recipe.from_policy(ModelPolicy(learner="magic"))
+    assert Recipe.from_policy(ModelPolicy(learner="stack")).pretreatments == Recipe.stack().pretreatments

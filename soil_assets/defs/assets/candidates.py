@@ -67,7 +67,7 @@ def _from_samples(settings: Settings) -> dg.AssetsDefinition:
         model = train(
             training_set,
             soil.catalogue[context.partition_key],
-            Recipe.from_policy(policy),
+            Recipe.from_policy(policy, training_set.axis, training_set.quantity),
             groups=training_set.groups(),
             progress=lambda what, done, total: context.log.debug(f"{what}: {done} of {total}"),
         )
