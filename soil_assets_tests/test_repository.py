@@ -54,7 +54,7 @@ def test_workflows_are_valid_pinned_and_harmless() -> None:
     )  # fmt: skip
     assert audit.returncode == 0, audit.stdout
     for file in files:
-        for used in re.findall(r"uses:\s*(\S+)", file.read_text(encoding="utf-8")):
+        for used in re.findall(r"\buses:\s*(\S+)", file.read_text(encoding="utf-8")):
             assert re.search(r"@[0-9a-f]{40}$", used), f"{file.name}: {used} is not pinned by commit"
 
 

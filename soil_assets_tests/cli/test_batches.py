@@ -110,7 +110,10 @@ def test_an_accepted_batch_is_trained_on(home: Path) -> None:
     _, rows = soil("batch", "list")
     fate = {r["batch"]: r for r in rows}
     assert fate["other-field"]["drift"] == "fail"
-    assert fate["other-field"]["next"] == "in the training set"
+    assert (
+        fate["other-field"]["next"]
+        == "in the training set: drift accepted by P. Lead (a field we sampled on purpose)"
+    )
     _, path = soil("why", "NRW.62-001")
     assert "training set" in json.dumps(path)
 

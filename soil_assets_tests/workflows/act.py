@@ -61,7 +61,7 @@ def uses() -> set[str]:
     """Return every action that a workflow uses, with its commit."""
     found: set[str] = set()
     for file in WORKFLOWS.glob("*.y*ml"):
-        found |= set(re.findall(r"uses:\s*([\w./-]+@[0-9a-f]{40})", file.read_text(encoding="utf-8")))
+        found |= set(re.findall(r"\buses:\s*([\w./-]+@[0-9a-f]{40})", file.read_text(encoding="utf-8")))
     return found
 
 
