@@ -44,7 +44,10 @@ def masks(*ends: int) -> dict[str, np.ndarray]:
 def test_strata_of_a_real_field(field: SpectralBatch) -> None:
     found = strata_of(field, StrataPolicy(soc_below=1.6))
     soc = field.property_values("soc")
-    assert set(found) == {"SOC < 1.6 %", "SOC >= 1.6 %"}  # all of it is mineral: that stratum would be the whole
+    assert set(found) == {
+        "SOC < 1.6 %",
+        "SOC >= 1.6 %",
+    }  # all of it is mineral: that stratum would be the whole
     assert int(found["SOC < 1.6 %"].sum()) == int((soc < 1.6).sum()) > 0
 
 
