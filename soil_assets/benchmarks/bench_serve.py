@@ -29,26 +29,28 @@ _FUZZ = 20_000
 def run() -> tuple[list[Figure], dict[str, Any]]:
     """Measure everything on models that are trained and registered for it."""
     figures: list[Figure] = []
-    extra: dict[str, Any] = {}
+
+    def measured(*found: Figure) -> None:
+        figures.extend(found)
+        for f in found:
+            _say(f"  {f.name} {f.value:.4g} {f.unit}  {f.note or ''}")
+
     _say("four PLS models of 1,701 bands are trained and registered")
     with run_time.registry_of("pls") as home:
         one, one_clay, many = (home.folder / f"{n}.json" for n in ("one", "one_clay", "many"))
         one.write_bytes(run_time.request_body(1))
         one_clay.write_bytes(run_time.request_body(1, ["clay"]))
         many.write_bytes(run_time.request_body(5000))
-        figures.append(_cold_start(home))
-        figures += _steady(home, one, many, "")
-        figures += _throughput(home, one_clay)
-        figures += _moves(home, one)
-        found, extra["fuzz"] = _fuzzed(home)
-        figures += found
-    _say("the same with stacks")
-    with run_time.registry_of("stack") as home:
-        one, many = home.folder / "one.json", home.folder / "many.json"
-        one.write_bytes(run_time.request_body(1))
-        many.write_bytes(run_time.request_body(5000))
-        figures += _steady(home, one, many, "stack_")
-    return figures, extra
+        measured(_cold_start(home))
+        measured(*_steady(home, one, many, ""))
+        measured(*_throughput(home, one_clay))
+        measured(*_moves(home, one))
+        _say("latency and large request again, with stacks")
+        with run_time.registry_of("stack") as stacks:
+            measured(*_steady(stacks, one, many, "stack_"))
+        found, fuzzed = _fuzzed(home)
+        measured(*found)
+    return figures, {"fuzz": fuzzed}
 
 
 def _cold_start(home: run_time.Home) -> Figure:

@@ -1,55 +1,73 @@
-"""Several models that answer together: what they share is computed once, what is linear is folded.
+"""A model's predictor in a form that answers fast, and only where it says exactly what the predictor says.
 
-Belongs here: the arithmetic of answering fast. Does not belong here: what a prediction means (``modeling.model``),
-requests and answers as JSON.
+Belongs here: folding and sharing. Does not belong here: several models and their spectra (``serving.together``).
 
-Models of one training set share their applicability domain's pre-treatment and, in a stack, their landmarks; so a
-request treats its spectra once a distinct step, and measures each distinct set of distances once. Savitzky-Golay,
-detrending and averaging are linear, so a linear model's coefficients are carried back through them at loading:
-w'S x = (S'w)'x.
+Savitzky-Golay, detrending and averaging are linear, so a linear model's coefficients are carried back through them
+at loading: w'S x = (S'w)'x. Models of one training set share pre-treatments and, in stacks, landmarks; a request
+treats its spectra once a distinct step, and measures each distinct set of distances once.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Executor
-from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from soil_assets.errors import BadInput
 from soil_assets.modeling.nystrom import LandmarkPredictor
 from soil_assets.modeling.predictors import LinearPredictor, Predictor, StackPredictor
 from soil_assets.modeling.pretreatment import Pretreatment, Step
-from soil_assets.spectra.harmonise import matrix_in, matrix_on
-
-if TYPE_CHECKING:
-    from soil_assets.modeling.model import SoilModel
-    from soil_assets.spectra.axis import Axis
-    from soil_assets.spectra.batch import Quantity, Scale
 
 FloatArray = npt.NDArray[np.float64]
 Steps = tuple[Step, ...]
-#: Spectra worked on at a time: a few megabytes, which stay in the processor's cache.
-CHUNK = 256
 _LINEAR_STEPS = ("savgol", "detrend", "average")
+_PROBES = 8
+_SAME = 1e-8
 
 
-class Treated:
-    """Spectra and whatever pre-treatments were asked of them, each step done once."""
+class Shared:
+    """Spectra, and whatever the models of a request need of them, each worked out once."""
 
     def __init__(self, spectra: npt.NDArray[Any]) -> None:
-        self._known: dict[Steps, FloatArray] = {(): np.asarray(spectra, dtype=np.float64)}
+        self._treated: dict[Steps, FloatArray] = {(): np.asarray(spectra, dtype=np.float64)}
+        self._distances: dict[str, FloatArray] = {}
 
-    def by(self, steps: Steps) -> FloatArray:
+    def __len__(self) -> int:
+        return len(self._treated[()])
+
+    def treated(self, steps: Steps = ()) -> FloatArray:
         """Return the spectra after ``steps``."""
-        if steps not in self._known:
-            self._known[steps] = Pretreatment("", steps[-1:]).apply(self.by(steps[:-1]))
-        return self._known[steps]
+        if steps not in self._treated:
+            self._treated[steps] = Pretreatment("", steps[-1:]).apply(self.treated(steps[:-1]))
+        return self._treated[steps]
+
+    def distances(self, places: Landmarks) -> FloatArray:
+        """Return squared distances from landmarks, shape (n_spectra, n_landmarks)."""
+        if places.key not in self._distances:
+            self._distances[places.key] = places.squared_distances(self)
+        return self._distances[places.key]
+
+
+class Answering(Protocol):
+    """What predicts on the modelling scale."""
+
+    def value(self, shared: Shared) -> FloatArray:
+        """Return predictions, shape (n_spectra,)."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class AsItIs:
+    """A predictor of a kind that has no faster form."""
+
+    predictor: Predictor
+
+    def value(self, shared: Shared) -> FloatArray:
+        """See :class:`Answering`."""
+        return self.predictor.predict(shared.treated())
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,9 +98,9 @@ class Landmarks:
             digest.update(b"|" if part is None else part.tobytes())
         return cls(steps, centre, scale, landmarks, (landmarks**2).sum(axis=1), digest.hexdigest())
 
-    def squared_distances(self, treated: Treated) -> FloatArray:
+    def squared_distances(self, shared: Shared) -> FloatArray:
         """Return squared distances, shape (n_spectra, n_landmarks)."""
-        spectra = treated.by(self.steps) - self.centre
+        spectra = shared.treated(self.steps) - self.centre
         if self.scale is not None:
             spectra /= self.scale
         squared = spectra @ self.landmarks.T
@@ -94,179 +112,145 @@ class Landmarks:
 
 @dataclass(frozen=True, eq=False)
 class Radial:
-    """Sum over landmarks of dual_i exp(-gamma d2)."""
+    """Sum over landmarks of dual_i exp(-gamma sum_p weight_p d2_p); one place of weight 1 for a plain kernel."""
 
-    landmarks: Landmarks
+    places: tuple[Landmarks, ...]
+    weights: tuple[float, ...]
     gamma: float
     dual: FloatArray
 
 
 @dataclass(frozen=True, eq=False)
-class Compiled:
+class Terms:
     """A predictor as a sum of linear and radial terms."""
 
     intercept: float
-    linear: tuple[Linear, ...]
+    linear: tuple[Linear, ...] = ()
     radial: tuple[Radial, ...] = ()
-    whole: Predictor | None = None  # a predictor of another form answers itself
+
+    def value(self, shared: Shared) -> FloatArray:
+        """See :class:`Answering`."""
+        value = np.full(len(shared), self.intercept)
+        for linear in self.linear:
+            value += shared.treated(linear.steps) @ linear.coefficients
+        for radial in self.radial:
+            exponent = -radial.gamma * radial.weights[0] * shared.distances(radial.places[0])
+            for place, weight in zip(radial.places[1:], radial.weights[1:], strict=True):
+                exponent -= radial.gamma * weight * shared.distances(place)
+            value += np.exp(exponent, out=exponent) @ radial.dual
+        return value
 
 
-def compiled(model: SoilModel) -> Compiled:
-    """Return the terms of a model's predictor.
+@dataclass(frozen=True, eq=False)
+class Blend:
+    """A weighted mean of two, the second brought back from its own scale."""
 
-    Raises
-    ------
-    BadInput
-        For a model that needs sensor columns, which a request of spectra does not carry.
+    plain: Terms
+    logged: Terms
+    share: float
+    back: Callable[[FloatArray], FloatArray]
+
+    def value(self, shared: Shared) -> FloatArray:
+        """See :class:`Answering`."""
+        back = self.back(self.logged.value(shared))
+        return np.asarray((1.0 - self.share) * self.plain.value(shared) + self.share * back)
+
+
+def compiled(predictor: Predictor, bands: int) -> Answering:
+    """Return the fastest form of a predictor that answers its probes as it does itself; at worst itself.
+
+    The comparison is what keeps this honest: a predictor that learns something new is used as it is until this
+    module knows of it.
     """
-    if model.sensors:
-        raise BadInput(
-            f"the model of {model.property} needs sensor columns beside the spectra",
-            found=", ".join(model.sensors),
-            expected="a model of spectra alone",
-            mend="serve it with soil predict, or register a model of spectra alone",
+    form = _form(predictor, bands)
+    probes = _probes(predictor, bands)
+    with np.errstate(all="ignore"):
+        same = np.allclose(
+            form.value(Shared(probes)), predictor.predict(probes), rtol=_SAME, atol=_SAME, equal_nan=True
         )
-    predictor, bands = model.predictor, len(model.axis)
+    return form if same else AsItIs(predictor)
+
+
+def _form(predictor: Predictor, bands: int) -> Answering:
     if isinstance(predictor, LinearPredictor):
         terms = _folded(predictor.pretreatment.steps, predictor.coefficients, bands)
-        return Compiled(predictor.intercept, (terms,))
+        return Terms(predictor.intercept, (terms,))
     if isinstance(predictor, LandmarkPredictor):
         zero = np.zeros(predictor.landmarks.shape[1])
         places = Landmarks.of(predictor.pretreatment.steps, zero, None, predictor.landmarks)
-        return Compiled(predictor.intercept, (), (Radial(places, predictor.gamma, predictor.dual),))
-    if isinstance(predictor, StackPredictor) and not predictor.joint_terms:
+        return Terms(predictor.intercept, (), (Radial((places,), (1.0,), predictor.gamma, predictor.dual),))
+    if isinstance(predictor, StackPredictor):
         return _stack(predictor, bands)
-    return Compiled(0.0, (), (), predictor)
+    from soil_assets.modeling.blend import BlendPredictor
+
+    if isinstance(predictor, BlendPredictor):
+        return Blend(
+            _stack(predictor.plain, bands),
+            _stack(predictor.logged, bands),
+            predictor.share,
+            lambda scaled: predictor.log.backward(scaled, predictor.residuals),
+        )
+    return AsItIs(predictor)
 
 
-def _stack(predictor: StackPredictor, bands: int) -> Compiled:
+def _stack(predictor: StackPredictor, bands: int) -> Terms:
     intercept, linear, radial = predictor.intercept, [], []
-    training = Treated(predictor.landmarks)
+    training = Shared(predictor.landmarks)
+    standard: list[Landmarks] = []
     for part in predictor.parts:
         steps = part.pretreatment.steps
         intercept -= float(part.centre @ part.coefficients)
         linear.append(_folded(steps, part.coefficients, bands))
         for standardised in (False, True):
             terms = [t for t in part.terms if t.standardised == standardised]
-            if terms:
+            if terms or (standardised and predictor.joint_terms):
                 scale = part.spread if standardised else None
-                places = Landmarks.of(steps, part.centre, scale, training.by(steps))
-                radial += [Radial(places, t.gamma, t.dual) for t in terms]
-    return Compiled(intercept, tuple(linear), tuple(radial))
+                places = Landmarks.of(steps, part.centre, scale, training.treated(steps))
+                radial += [Radial((places,), (1.0,), t.gamma, t.dual) for t in terms]
+                if standardised:
+                    standard.append(places)
+    weights = tuple(float(w) for w in predictor.joint_scale)
+    radial += [Radial(tuple(standard), weights, t.gamma, t.dual) for t in predictor.joint_terms]
+    return Terms(intercept, tuple(linear), tuple(radial))
 
 
 def _folded(steps: Steps, coefficients: FloatArray, bands: int) -> Linear:
     first = len(steps)
     while first > 0 and steps[first - 1].name in _LINEAR_STEPS:
         first -= 1
-    if first == len(steps) or any(s.name in ("average", "mask") for s in steps[:first]):
-        return Linear(steps, coefficients)  # nothing to fold, or the number of bands has changed by then
+    if first == len(steps) or (first > 0 and _narrows(steps[:first], bands)):
+        return Linear(steps, coefficients)
     return Linear(steps[:first], Pretreatment("", steps[first:]).apply(np.eye(bands)) @ coefficients)
 
 
-class ModelSet:
-    """Models that answer together.
-
-    Parameters
-    ----------
-    models : iterable of SoilModel
-        One a property.
-    """
-
-    def __init__(self, models: Iterable[SoilModel]) -> None:
-        self.models: Mapping[str, SoilModel] = {m.property: m for m in models}
-        seen: dict[str, Landmarks] = {}
-        self._compiled = {p: _sharing(compiled(m), seen) for p, m in self.models.items()}
-
-    def predict(
-        self,
-        spectra: npt.NDArray[np.float32],
-        axis: Axis,
-        quantity: Quantity,
-        scale: Scale,
-        properties: Sequence[str],
-        *,
-        check_time: Callable[[], None] = lambda: None,
-        executor: Executor | None = None,
-    ) -> dict[str, dict[str, Any]]:
-        """Predict several properties of spectra as they were measured.
-
-        Parameters
-        ----------
-        spectra : ndarray of float32, shape (n_samples, n_bands)
-        axis, quantity, scale
-            Of the spectra; each model gets them in its own, without extrapolation.
-        properties : sequence of str
-            Among those of the models.
-        check_time : callable
-            Called before every piece of work; raises to stop.
-        executor : Executor, optional
-            Works on pieces side by side.
-
-        Returns
-        -------
-        dict of dict
-            By property, the columns of :meth:`SoilModel.columns_of`.
-
-        Raises
-        ------
-        BadInput
-            When the spectra do not cover a model's axis.
-        """
-        answers: dict[str, dict[str, Any]] = {}
-        for group in self._groups(properties):
-            first = self.models[group[0]]
-
-            def work(start: int, group: Sequence[str] = group, first: SoilModel = first) -> list[Any]:
-                check_time()
-                part = matrix_in(spectra[start : start + CHUNK], quantity, scale, first.quantity)
-                with np.errstate(all="ignore"):  # what a damaged spectrum does to numbers is told in words
-                    return self._piece(matrix_on(part, axis, first.axis), group)
-
-            if not axis.to_unit(first.axis.unit).covers(first.axis):
-                matrix_on(spectra[:1], axis, first.axis)  # says why, before any work
-            starts = range(0, len(spectra), CHUNK)
-            mapped = executor.map if executor is not None and len(starts) > 1 else map
-            pieces = list(mapped(partial(work), starts))
-            for i, prop in enumerate(group):
-                scaled = np.concatenate([p[i][0] for p in pieces])
-                names = pieces[0][i][1]
-                measures = {m: np.concatenate([p[i][1][m] for p in pieces]) for m in names}
-                answers[prop] = self.models[prop].columns_of(scaled, measures)
-        return {p: answers[p] for p in properties}
-
-    def _groups(self, properties: Sequence[str]) -> list[list[str]]:
-        """Properties whose models see spectra alike, together."""
-        groups: dict[Any, list[str]] = {}
-        for prop in properties:
-            model = self.models[prop]
-            groups.setdefault((model.axis, model.quantity), []).append(prop)
-        return list(groups.values())
-
-    def _piece(
-        self, spectra: npt.NDArray[np.float32], properties: Sequence[str]
-    ) -> list[tuple[FloatArray, dict[str, FloatArray]]]:
-        treated = Treated(spectra)
-        distances: dict[str, FloatArray] = {}
-        found = []
-        for prop in properties:
-            terms = self._compiled[prop]
-            value = np.full(len(spectra), terms.intercept)
-            for linear in terms.linear:
-                value += treated.by(linear.steps) @ linear.coefficients
-            for radial in terms.radial:
-                places = radial.landmarks
-                if places.key not in distances:
-                    distances[places.key] = places.squared_distances(treated)
-                value += np.exp(-radial.gamma * distances[places.key]) @ radial.dual
-            if terms.whole is not None:
-                value += terms.whole.predict(treated.by(()))
-            domain = self.models[prop].domain
-            found.append((value, domain.measures_of(treated.by(domain.pretreatment.steps))))
-        return found
+def _narrows(steps: Steps, bands: int) -> bool:
+    """Whether steps change the number of bands, so that what follows cannot be folded on the axis itself."""
+    ramp = np.linspace(0.2, 0.8, bands)[None, :] ** 2
+    return bool(Pretreatment("", steps).apply(ramp).shape[1] != bands)
 
 
-def _sharing(terms: Compiled, seen: dict[str, Landmarks]) -> Compiled:
+def _probes(predictor: Predictor, bands: int) -> FloatArray:
+    """Return spectra near to which a predictor has something to say: training spectra that it kept, or smooth ones."""
+    kept = getattr(getattr(predictor, "plain", predictor), "landmarks", None)
+    if kept is not None and kept.ndim == 2 and kept.shape[1] == bands:
+        rows = np.asarray(kept[:_PROBES], dtype=np.float64)
+        return np.vstack([rows, 0.5 * (rows + rows[::-1])])
+    rng = np.random.default_rng(20260101)
+    smooth = np.cumsum(rng.normal(size=(_PROBES, bands)), axis=1) / bands
+    return np.asarray(0.5 + 0.3 * smooth)
+
+
+def sharing(answering: Answering, seen: dict[str, Landmarks]) -> Answering:
     """Let models that have the same landmarks keep them once."""
-    radial = [Radial(seen.setdefault(r.landmarks.key, r.landmarks), r.gamma, r.dual) for r in terms.radial]
-    return Compiled(terms.intercept, terms.linear, tuple(radial), terms.whole)
+    if isinstance(answering, Blend):
+        plain, logged = sharing(answering.plain, seen), sharing(answering.logged, seen)
+        assert isinstance(plain, Terms) and isinstance(logged, Terms)  # noqa: S101, PT018  # terms stay terms
+        return replace(answering, plain=plain, logged=logged)
+    if not isinstance(answering, Terms):
+        return answering
+    return replace(
+        answering,
+        radial=tuple(
+            replace(r, places=tuple(seen.setdefault(p.key, p) for p in r.places)) for r in answering.radial
+        ),
+    )

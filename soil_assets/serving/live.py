@@ -20,8 +20,8 @@ import numpy as np
 
 from soil_assets.adapters.registry_reader import RegistryUnreachableError
 from soil_assets.errors import BadInput
-from soil_assets.serving.compiled import ModelSet
 from soil_assets.serving.model_store import LoadedModel, ModelStore
+from soil_assets.serving.together import ModelSet
 from soil_assets.spectra.axis import Axis
 
 _FOLLOWED = re.compile(

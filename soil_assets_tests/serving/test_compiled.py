@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from soil_assets.modeling.recipe import Recipe
 from soil_assets.modeling.train import train
-from soil_assets.serving import compiled
-from soil_assets.serving.compiled import ModelSet
+from soil_assets.serving import together as together_module
+from soil_assets.serving.compiled import AsItIs, Terms
+from soil_assets.serving.together import ModelSet
 from soil_assets.spectra.catalogue import BUILT_IN
 from soil_assets_tests.delivery.models import field
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 RECIPES: dict[str, Callable[[], Recipe]] = {
     "pls": Recipe,
     "stack": lambda: Recipe.stack(nested=False, repeats=1, folds=3),
+    "joint": lambda: Recipe.stack(nested=False, repeats=1, folds=3, joint=True),
+    "svr": lambda: Recipe(learner="svr", folds=3),
+    "local": lambda: Recipe(learner="local", folds=3),
     "selection": lambda: Recipe(learner="selection", folds=3, nested=False),
 }
 
@@ -64,7 +68,7 @@ def test_pieces_side_by_side_give_the_same(n: int, chunk: int) -> None:
     together = ModelSet([trained("pls", "clay")])
     whole = together.predict(batch.spectra, batch.axis, "absorbance", "fraction", ["clay"])["clay"]
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(2) as pool:
-        patch.setattr(compiled, "CHUNK", chunk)
+        patch.setattr(together_module, "CHUNK", chunk)
         pieces = together.predict(
             batch.spectra, batch.axis, "absorbance", "fraction", ["clay"], executor=pool
         )["clay"]
@@ -74,9 +78,15 @@ def test_pieces_side_by_side_give_the_same(n: int, chunk: int) -> None:
 
 def test_stacks_of_one_training_set_share_their_distances() -> None:
     together = ModelSet([trained("stack", "clay"), trained("stack", "ph")])
-    kept = [{id(r.landmarks) for r in together._compiled[p].radial} for p in ("clay", "ph")]
-    assert kept[0]
-    assert kept[0] == kept[1]
+    kept = []
+    for prop in ("clay", "ph"):
+        answering = together._answering[prop]
+        terms = getattr(answering, "plain", answering)
+        assert isinstance(terms, Terms)
+        kept.append({p.key: id(p) for r in terms.radial for p in r.places})
+    both = set(kept[0]) & set(kept[1])
+    assert both
+    assert all(kept[0][k] == kept[1][k] for k in both)
 
 
 def test_work_stops_when_its_time_is_over() -> None:
@@ -90,9 +100,35 @@ def test_work_stops_when_its_time_is_over() -> None:
 
     batch = field()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compiled, "CHUNK", 10)
+        patch.setattr(together_module, "CHUNK", 10)
         with pytest.raises(TimeoutError):
             ModelSet([trained("pls", "clay")]).predict(
                 batch.spectra, batch.axis, "absorbance", "fraction", ["clay"], check_time=check
             )
     assert calls == 2
+
+
+@pytest.mark.parametrize("kind", ["pls", "stack", "joint", "selection"])
+def test_known_kinds_have_a_fast_form(kind: str) -> None:
+    assert not isinstance(ModelSet([trained(kind, "clay")])._answering["clay"], AsItIs)
+
+
+def test_what_the_fast_form_does_not_know_is_used_as_it_is() -> None:
+    """A predictor that learns something new must not be answered by what it was before."""
+    from dataclasses import replace
+
+    from soil_assets.modeling.predictors import LinearPredictor
+
+    class Doubled(LinearPredictor):
+        def predict(self, spectra: Any, sensors: Any = None) -> Any:
+            return 2.0 * super().predict(spectra, sensors)
+
+    known = trained("pls", "clay")
+    assert isinstance(known.predictor, LinearPredictor)
+    new = Doubled(known.predictor.pretreatment, known.predictor.coefficients, known.predictor.intercept)
+    together = ModelSet([replace(known, predictor=new)])
+    assert isinstance(together._answering["clay"], AsItIs)
+    batch = field().take([70])
+    found = together.predict(batch.spectra, batch.axis, "absorbance", "fraction", ["clay"])["clay"]["value"]
+    expected = 2.0 * known.predictor.predict(batch.spectra.astype(np.float64))
+    np.testing.assert_allclose(found, np.clip(expected, *known.limits))

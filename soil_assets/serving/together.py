@@ -1,0 +1,138 @@
+"""Several models that answer together: spectra are brought to each in its own axis and quantity, in pieces.
+
+Belongs here: groups of models, pieces of large requests. Does not belong here: one predictor's fast form
+(``serving.compiled``), what a prediction means (``modeling.model``), requests and answers as JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from soil_assets.errors import BadInput
+from soil_assets.serving.compiled import Landmarks, Shared, compiled, sharing
+from soil_assets.spectra.harmonise import matrix_in, matrix_on
+
+if TYPE_CHECKING:
+    from soil_assets.modeling.model import SoilModel
+    from soil_assets.spectra.axis import Axis
+    from soil_assets.spectra.batch import Quantity, Scale
+
+FloatArray = npt.NDArray[np.float64]
+#: Spectra worked on at a time: a few megabytes, which stay in the processor's cache.
+CHUNK = 256
+
+
+class ModelSet:
+    """Models that answer together.
+
+    Parameters
+    ----------
+    models : iterable of SoilModel
+        One a property.
+
+    Raises
+    ------
+    BadInput
+        For a model that needs sensor columns, which a request of spectra does not carry.
+    """
+
+    def __init__(self, models: Iterable[SoilModel]) -> None:
+        self.models: Mapping[str, SoilModel] = {m.property: m for m in models}
+        seen: dict[str, Landmarks] = {}
+        self._answering = {
+            p: sharing(compiled(_of_spectra_alone(m).predictor, len(m.axis)), seen)
+            for p, m in self.models.items()
+        }
+
+    def predict(
+        self,
+        spectra: npt.NDArray[np.float32],
+        axis: Axis,
+        quantity: Quantity,
+        scale: Scale,
+        properties: Sequence[str],
+        *,
+        check_time: Callable[[], None] = lambda: None,
+        executor: Executor | None = None,
+    ) -> dict[str, dict[str, Any]]:
+        """Predict several properties of spectra as they were measured.
+
+        Parameters
+        ----------
+        spectra : ndarray of float32, shape (n_samples, n_bands)
+        axis, quantity, scale
+            Of the spectra; each model gets them in its own, without extrapolation.
+        properties : sequence of str
+            Among those of the models.
+        check_time : callable
+            Called before every piece of work; raises to stop.
+        executor : Executor, optional
+            Works on pieces side by side.
+
+        Returns
+        -------
+        dict of dict
+            By property, the columns of :meth:`SoilModel.columns_of`.
+
+        Raises
+        ------
+        BadInput
+            When the spectra do not cover a model's axis.
+        """
+        answers: dict[str, dict[str, Any]] = {}
+        for group in self._groups(properties):
+            first = self.models[group[0]]
+
+            def work(start: int, group: Sequence[str] = group, first: SoilModel = first) -> list[Any]:
+                check_time()
+                part = matrix_in(spectra[start : start + CHUNK], quantity, scale, first.quantity)
+                with np.errstate(all="ignore"):  # what a damaged spectrum does to numbers is told in words
+                    return self._piece(matrix_on(part, axis, first.axis), group)
+
+            if not axis.to_unit(first.axis.unit).covers(first.axis):
+                matrix_on(spectra[:1], axis, first.axis)  # says why, before any work
+            starts = range(0, len(spectra), CHUNK)
+            mapped = executor.map if executor is not None and len(starts) > 1 else map
+            pieces = list(mapped(partial(work), starts))
+            for i, prop in enumerate(group):
+                scaled = np.concatenate([p[i][0] for p in pieces])
+                names = pieces[0][i][1]
+                measures = {m: np.concatenate([p[i][1][m] for p in pieces]) for m in names}
+                answers[prop] = self.models[prop].columns_of(scaled, measures)
+        return {p: answers[p] for p in properties}
+
+    def _groups(self, properties: Sequence[str]) -> list[list[str]]:
+        """Properties whose models see spectra alike, together."""
+        groups: dict[Any, list[str]] = {}
+        for prop in properties:
+            model = self.models[prop]
+            groups.setdefault((model.axis, model.quantity), []).append(prop)
+        return list(groups.values())
+
+    def _piece(
+        self, spectra: npt.NDArray[np.float32], properties: Sequence[str]
+    ) -> list[tuple[FloatArray, dict[str, FloatArray]]]:
+        shared = Shared(spectra)
+        found = []
+        for prop in properties:
+            domain = self.models[prop].domain
+            measures = domain.measures_of(shared.treated(domain.pretreatment.steps))
+            found.append((self._answering[prop].value(shared), measures))
+        return found
+
+
+def _of_spectra_alone(model: SoilModel) -> SoilModel:
+    if model.sensors:
+        raise BadInput(
+            f"the model of {model.property} needs sensor columns beside the spectra",
+            found=", ".join(model.sensors),
+            expected="a model of spectra alone",
+            mend="serve it with soil predict, or register a model of spectra alone",
+        )
+    return model
