@@ -105,7 +105,8 @@ def test_nothing_but_what_is_expected_lies_at_the_top() -> None:
         "soil_assets soil_assets_tests workspace.yaml dagster.yaml deploy .github pyproject.toml README.md"
     )
     expected = (
-        "Makefile soil.yaml docs LICENSE .ci .pre-commit-config.yaml requirements.txt requirements-dev.txt"
+        "Makefile soil.yaml docs LICENSE .ci .pre-commit-config.yaml "
+        "requirements.txt requirements-dev.txt requirements-cloud.txt"
     )
     by_tools = ".gitignore .gitattributes .dvc .dvcignore dvc.yaml dvc.lock metrics.json batches"
     allowed = {*required.split(), *expected.split(), *by_tools.split()}
