@@ -21,7 +21,7 @@ from soil_assets.modeling.learners import TrainingData
 from soil_assets.modeling.metrics import regression_metrics
 from soil_assets.modeling.recipe import Recipe
 from soil_assets.modeling.splits import grouped_folds
-from soil_assets.modeling.stack import StackBasis, repeated_folds, solve
+from soil_assets.modeling.stack import fit_targets, repeated_folds
 from soil_assets.modeling.threads import suited_threads
 
 #: One recipe, or the recipe of a set by the set's name.
@@ -104,21 +104,20 @@ def _score(
             np.unique(groups[rows_in], return_inverse=True)[1].astype(np.int64),
             None if sensors is None else sensors[rows_in],
         )
-        basis = StackBasis.of(data, recipe.pretreatments, joint=recipe.joint)
-        folds = repeated_folds(data.groups, recipe)
+        fold_inside = repeated_folds(data.groups, recipe)[0]
         together = np.column_stack([targets[p][rows_in] for p in shared])
         domain = (
             fit_domain(data.spectra, data.groups, folds=recipe.folds, seed=recipe.seed) if intervals else None
         )
         measures = {} if domain is None else domain.measures(spectra[rows_out])
-        for p, fitted in zip(shared, solve(basis, together, folds, recipe), strict=True):
+        for p, fitted in zip(shared, fit_targets(data, together, recipe), strict=True):
             observed, held_out = targets[p][rows_in], fitted.held_out
             value = fitted.predictor.predict(
                 spectra[rows_out], None if sensors is None else sensors[rows_out]
             )
             predicted[p][rows_out] = value
             if domain is not None:
-                calibration = calibrate(held_out, observed, data.groups, folds[0], domain.held, levels)
+                calibration = calibrate(held_out, observed, data.groups, fold_inside, domain.held, levels)
                 error = np.abs(value - targets[p][rows_out])
                 for level, half in calibration.widths(value, measures, domain.limits).items():
                     covered[p][level][rows_out] = error <= half

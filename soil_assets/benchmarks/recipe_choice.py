@@ -32,7 +32,12 @@ from soil_assets.benchmarks.scored_sets import (
 from soil_assets.modeling.learners import TrainingData
 from soil_assets.modeling.recipe import Recipe
 from soil_assets.modeling.stack import cross_fitted, prepare, repeated_folds
-from soil_assets.modeling.stack_basis import JOINT, SENSORS, StackBasis, stack_pretreatments
+from soil_assets.modeling.stack_basis import (
+    JOINT,
+    SENSORS,
+    StackBasis,
+    stack_pretreatments,
+)
 from soil_assets.modeling.threads import suited_threads
 
 FloatArray = npt.NDArray[np.float64]
@@ -79,7 +84,7 @@ VARIANTS: dict[str, Variant] = {
     "second scale": Variant(300, 0, False, True, False),
     "reflectance": Variant(300, 0, True, False, False),
     "joint": Variant(300, 0, True, False, True),
-    "all but reflectance, joint": Variant(300, 100, False, True, False),
+    "components, second scale": Variant(300, 100, False, True, False),
     "all but joint": Variant(300, 100, True, True, False),
     "all": Variant(300, 100, True, True, True),
     "all but joint, 600 bands": Variant(600, 100, True, True, False),
@@ -109,41 +114,48 @@ def inner_results(scored: ScoredSet) -> Results:
 
     The official folds are not looked at. Kernels are computed once for all variants of the same number of bands.
     """
-    found: Results = {v: {scored.name: {}} for v in VARIANTS}
     patterns: dict[bytes, list[str]] = {}
     for p, values in scored.targets.items():
         patterns.setdefault(np.isfinite(values).tobytes(), []).append(p)
+    found: Results = {v: {scored.name: {}} for v in VARIANTS}
     with suited_threads(scored.spectra.size):
         for shared in patterns.values():
-            for bands in sorted({v.bands for v in VARIANTS.values()}):
-                _add(found, scored, shared, bands)
+            known = np.flatnonzero(np.isfinite(scored.targets[shared[0]]))
+            targets = np.column_stack([scored.targets[p][known] for p in shared])
+            for variant, held_out in _held_out(scored, known, targets).items():
+                rmse = np.sqrt(np.mean((held_out - targets) ** 2, axis=0))
+                found[variant][scored.name].update(dict(zip(shared, rmse.tolist(), strict=True)))
     return found
 
 
-def _add(found: Results, scored: ScoredSet, shared: list[str], bands: int) -> None:
-    known = np.flatnonzero(np.isfinite(scored.targets[shared[0]]))
+def _held_out(scored: ScoredSet, known: npt.NDArray[np.int64], targets: FloatArray) -> dict[str, FloatArray]:
+    """Cross-fitted left-out predictions, shape (n_known, n_targets), by variant."""
     groups = np.unique(scored.groups[known], return_inverse=True)[1].astype(np.int64)
     sensors = None if scored.sensors is None else scored.sensors[known]
     data = TrainingData(scored.spectra[known], np.zeros(known.size), groups, sensors)
     folds = repeated_folds(groups, Recipe.stack())
-    targets = np.column_stack([scored.targets[p][known] for p in shared])
-    listed = stack_pretreatments(bands)
-    plain = stack_pretreatments(bands, with_reflectance=False)
-    basis = StackBasis.of(data, listed, joint=True)
     most = max(v.components for v in VARIANTS.values())
-    prepared = prepare(basis, targets, folds, components=most, second_scale=True)
-    for name, variant in VARIANTS.items():
-        if variant.bands != bands:
-            continue
-        # Joint kernels are those of all listed pre-treatments: no variant has them without reflectance.
-        parts = set(range(len(listed if variant.reflectance else plain))) | {SENSORS}
-        parts |= {JOINT} if variant.joint else set()
-        few = known.size <= variant.components
-        kept = replace(prepared, left_out=prepared.left_out.only(parts, components=few))
-        for t, p in enumerate(shared):
-            scales = kept.scales(t, second_scale=variant.second_scale)
-            held_out = cross_fitted(scales, targets[:, t], folds[0])
-            found[name][scored.name][p] = float(np.sqrt(np.mean((held_out - targets[:, t]) ** 2)))
+    found: dict[str, FloatArray] = {}
+    for bands in sorted({v.bands for v in VARIANTS.values()}):
+        listed = stack_pretreatments(bands)
+        n_plain = len(stack_pretreatments(bands, with_reflectance=False))
+        basis = StackBasis.of(data, listed, joint=True)
+        prepared = prepare(basis, targets, folds, components=most, second_scale=True)
+        for name, variant in VARIANTS.items():
+            if variant.bands != bands:
+                continue
+            # Joint kernels are those of all listed pre-treatments: no variant has them without reflectance.
+            parts = set(range(len(listed) if variant.reflectance else n_plain)) | {SENSORS}
+            parts |= {JOINT} if variant.joint else set()
+            few = known.size <= variant.components
+            kept = replace(prepared, left_out=prepared.left_out.only(parts, components=few))
+            found[name] = np.column_stack(
+                [
+                    cross_fitted(kept.scales(t, second_scale=variant.second_scale), target, folds[0])
+                    for t, target in enumerate(targets.T)
+                ]
+            )
+    return found
 
 
 def choose(results: Results, left_out: str) -> tuple[str, dict[str, float]]:

@@ -52,6 +52,11 @@ class Recipe:
         Up to this many samples a stack also has members regularised by their number of principal components.
     second_scale : bool
         Whether a stack models a skewed target on a logarithmic scale, too.
+    fine : tuple of Pretreatment
+        Finer pre-treatments that a stack tries by themselves, with joint kernels, beside ``pretreatments``; each
+        target takes what its left-out predictions favour. None when empty.
+    fine_from : int
+        Number of samples from which they are tried: telling the two apart needs samples.
     joint : bool
         Whether a stack also has kernels that see all pre-treatments at once.
     sensors : tuple of str
@@ -73,6 +78,8 @@ class Recipe:
     nested: bool = True
     components: int = 100
     second_scale: bool = True
+    fine: tuple[Pretreatment, ...] = ()
+    fine_from: int = 200
     joint: bool = False
     sensors: tuple[str, ...] = ()
     levels: tuple[float, ...] = (0.68, 0.90, 0.95)
@@ -160,6 +167,8 @@ class Recipe:
             "nested": self.nested,
             "components": self.components,
             "second_scale": self.second_scale,
+            "fine": [p.to_dict() for p in self.fine],
+            "fine_from": self.fine_from,
             "joint": self.joint,
             "sensors": list(self.sensors),
             "levels": list(self.levels),
@@ -175,6 +184,7 @@ class Recipe:
             fields[later] = bool(fields.get(later, False))
         fields["components"] = int(fields.get("components", 0))
         fields["pretreatments"] = tuple(Pretreatment.from_dict(p) for p in fields["pretreatments"])
+        fields["fine"] = tuple(Pretreatment.from_dict(p) for p in fields.get("fine", ()))
         fields["sensors"] = tuple(str(v) for v in fields.get("sensors", ()))
         fields["levels"] = tuple(float(v) for v in fields["levels"])
         return cls(**fields)

@@ -46,22 +46,59 @@ class StackFit:
         Left-out predictions; settings, weights and scale of each fold were chosen without it.
     shares : dict of str to float
         Weight of every pre-treatment, of sensors alone, and of the second scale.
+    members : int
+        Number of kernels.
+    fine : bool
+        Whether the recipe's finer pre-treatments were taken.
     """
 
     predictor: StackPredictor | BlendPredictor
     held_out: FloatArray
     shares: dict[str, float]
+    members: int
+    fine: bool = False
 
 
 def fit(data: TrainingData, recipe: Recipe) -> Fitted:
     """Fit the stack; settings and weights come from grouped, repeated left-out predictions."""
-    basis = StackBasis.of(data, recipe.pretreatments, joint=recipe.joint)
-    found = solve(basis, data.target[:, None], repeated_folds(data.groups, recipe), recipe)[0]
+    found = fit_targets(data, data.target[:, None], recipe)[0]
     # Bands have no single coefficient in a stack: their importance is that of a PLS model of the same data.
     plain = replace(recipe, learner="pls", pretreatments=(chain(snv()),), nested=True, sensors=())
     simple = pls.fit(replace(data, sensors=None), plain)
-    chosen = {"learner": "stack", "members": len(basis.members)}
+    chosen = {"learner": "stack", "members": found.members, "fine": found.fine}
     return Fitted(found.predictor, simple.importance, chosen, {"weights": found.shares}, found.held_out)
+
+
+def fit_targets(data: TrainingData, targets: FloatArray, recipe: Recipe) -> list[StackFit]:
+    """Fit several targets, shape (n, n_targets), of the same samples; ``data.target`` is not used.
+
+    From ``recipe.fine_from`` samples every target takes the finer pre-treatments where its left-out predictions are
+    better by them; those of each fold are taken from what the other folds favour.
+    """
+    folds = repeated_folds(data.groups, recipe)
+    usual = solve(StackBasis.of(data, recipe.pretreatments, joint=recipe.joint), targets, folds, recipe)
+    if not recipe.fine or len(targets) < recipe.fine_from:
+        return usual
+    fine = solve(StackBasis.of(data, recipe.fine, joint=True), targets, folds, recipe)
+    return [_better(a, b, t, folds[0]) for a, b, t in zip(usual, fine, targets.T, strict=True)]
+
+
+def _better(usual: StackFit, fine: StackFit, target: FloatArray, fold: IntArray) -> StackFit:
+    held_out, takes_fine = better_of(usual.held_out, fine.held_out, target, fold)
+    return replace(fine if takes_fine else usual, held_out=held_out, fine=takes_fine)
+
+
+def better_of(
+    usual: FloatArray, fine: FloatArray, target: FloatArray, fold: IntArray
+) -> tuple[FloatArray, bool]:
+    """Return left-out predictions, each fold's of the one that is better on the other folds, and which is on all."""
+    gain = (usual - target) ** 2 - (fine - target) ** 2
+    held_out = usual.copy()
+    for k in range(int(fold.max()) + 1):
+        out = fold == k
+        if gain[~out].sum() > 0.0:
+            held_out[out] = fine[out]
+    return held_out, bool(gain.sum() > 0.0)
 
 
 def repeated_folds(groups: IntArray, recipe: Recipe) -> list[IntArray]:
@@ -182,7 +219,7 @@ def _fit_scales(scales: list[_Scale], target: FloatArray, fold: IntArray) -> Sta
             shares[name] = shares.get(name, 0.0) + float(share * weight)
     log = scales[-1].log
     if log is None:
-        return StackFit(predictors[0], held_out, shares)
+        return StackFit(predictors[0], held_out, shares, len(basis.members))
     shares["logarithmic scale"] = float(blend[1])
     blended = BlendPredictor(predictors[0], predictors[1], float(blend[1]), log, residuals[1])
-    return StackFit(blended, held_out, shares)
+    return StackFit(blended, held_out, shares, len(basis.members))

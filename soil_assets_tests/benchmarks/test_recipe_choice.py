@@ -19,7 +19,7 @@ from soil_assets.benchmarks.recipe_choice import (
 )
 from soil_assets.benchmarks.scored_sets import limesoda_set
 from soil_assets.modeling.learners import TrainingData
-from soil_assets.modeling.stack import StackBasis, repeated_folds, solve
+from soil_assets.modeling.stack import StackBasis, better_of, repeated_folds, solve
 
 
 def made_up() -> Results:
@@ -63,6 +63,21 @@ def test_inner_results_are_those_of_the_recipe_and_know_no_official_fold() -> No
         fitted = solve(basis, data.target[:, None], repeated_folds(data.groups, recipe), recipe)[0]
         rmse = np.sqrt(np.mean((fitted.held_out - data.target) ** 2))
         assert found[name]["NRW.42"]["clay"] == pytest.approx(rmse, rel=1e-9)
+
+
+def test_many_samples_take_the_finer_pretreatments_fold_by_fold() -> None:
+    """Each fold's choice is made by the others: a fold where the fine ones are perfect does not choose itself."""
+    target = np.zeros(8)
+    fold = np.repeat(np.arange(4), 2)
+    usual, fine = np.ones(8), np.full(8, 1.2)
+    fine[:2] = 0.0
+    held_out, takes_fine = better_of(usual, fine, target, fold)
+    assert (held_out[:2] == 1.0).all()
+    assert not takes_fine
+    fine[2:4] = 0.0
+    held_out, takes_fine = better_of(usual, fine, target, fold)
+    assert (held_out == fine).all()
+    assert takes_fine
 
 
 def test_the_record_is_of_these_variants_and_its_choices_follow_from_it(tmp_path: Path) -> None:

@@ -16,7 +16,6 @@ from soil_assets.modeling.recipe import Recipe
 from soil_assets.modeling.splits import grouped_folds
 from soil_assets.modeling.stack import StackBasis, repeated_folds, solve, stack_weights
 from soil_assets.modeling.train import train
-from soil_assets.serving.compiled import ModelSet
 from soil_assets.spectra.batch import SpectralBatch
 from soil_assets.spectra.catalogue import BUILT_IN
 
@@ -145,9 +144,6 @@ def test_saved_stack_predicts_identically(
 ) -> None:
     model = train(parts[0], CLAY, replace(QUICK, joint=joint))
     assert ("all together" in model.training["weights"]) == joint
-    served = ModelSet([model])
-    answer = served.predict(parts[1].spectra, parts[1].axis, parts[1].quantity, parts[1].scale, ["clay"])
-    assert np.allclose(answer["clay"]["value"], model.predict(parts[1])["value"], atol=1e-6)
     assert load(save(model, tmp_path)).predict(parts[1]).equals(model.predict(parts[1]))
     assert model.importance.shape == model.axis.values.shape
 
@@ -195,3 +191,19 @@ def test_second_scale_helps_a_lognormal_target_and_survives_its_file(
         assert ("logarithmic scale" in model.training["weights"]) == second_scale
         assert load(save(model, tmp_path / str(second_scale))).predict(field).equals(model.predict(field))
     assert 1.0 - r2[True] < 0.9 * (1.0 - r2[False])
+
+
+def test_finer_pretreatments_are_tried_where_there_are_many_samples_and_kept_where_they_help(
+    field: SpectralBatch, tmp_path: Path
+) -> None:
+    """A target that only fine bands carry: few averaged bands cannot see it."""
+    coarse, fine = (chain(average(8)),), (chain(average(400), savgol(7, 2, 1)),)
+    r2 = {}
+    for start in (1000, 50):
+        recipe = replace(QUICK, pretreatments=coarse, fine=fine, fine_from=start)
+        model = train(field, CLAY, recipe)
+        assert model.training["chosen"]["fine"] == (start == 50)
+        assert Recipe.from_dict(recipe.to_dict()) == recipe
+        assert load(save(model, tmp_path / str(start))).predict(field).equals(model.predict(field))
+        r2[start] = model.training["cross_validation"]["r2"]
+    assert 1.0 - r2[50] < 0.8 * (1.0 - r2[1000])
