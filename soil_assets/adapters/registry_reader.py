@@ -22,10 +22,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from soil_assets.adapters.mlflow import MODEL_FOLDER
 from soil_assets.errors import BadInput
 
 #: Where the model's two files lie inside a registered version.
-MODEL_PLACE = "artifacts/soil_model"
+MODEL_PLACE = f"artifacts/{MODEL_FOLDER}"
 _SECONDS = 10.0
 _LARGEST = 2 << 30
 _DELETED = "Deleted_Internal"
