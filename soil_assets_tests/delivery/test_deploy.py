@@ -217,6 +217,20 @@ def test_the_two_instances_share_everything_but_their_storage() -> None:
     assert "postgres" in postgres["storage"]
 
 
+def test_dagster_s_home_lies_in_a_volume() -> None:
+    """Dagster writes logs beside dagster.yaml: in the image's own file system, mounted read-only, it would not start."""
+    docker = (DEPLOY / "docker" / "Dockerfile").read_text()
+    [home] = re.findall(r"^ENV DAGSTER_HOME=(\S+)$", docker, re.MULTILINE)
+    assert f"workspace.yaml {home}/" in docker
+    services = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
+    for name in ("code", "webserver", "daemon"):
+        volumes = dict(v.split(":")[:2] for v in services[name]["volumes"])
+        assert any(
+            home.startswith(target + "/") for source, target in volumes.items() if not source.startswith(".")
+        )
+        assert volumes["./docker/dagster.yaml"] == f"{home}/dagster.yaml"
+
+
 def test_compose_pins_what_it_pulls_and_asks_for_every_secret() -> None:
     text = (DEPLOY / "compose.yaml").read_text()
     compose = yaml.safe_load(text)
