@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from soil_assets.config import DriftPolicy
+from soil_assets.drift.family import MATERIAL
 from soil_assets.drift.features import SUMMARIES, Features, bin_positions
 from soil_assets.drift.labellings import Labellings, even_labellings, grouped_labellings
 from soil_assets.drift.pool import Soils
@@ -28,6 +29,7 @@ from soil_assets.drift.two_sample import (
     location,
     log_excess,
     neighbours,
+    together,
 )
 
 FloatArray = npt.NDArray[np.float64]
@@ -138,6 +140,9 @@ def _spectral_tests(pool: Pool, labels: Labellings) -> list[Tested]:
         tests += kolmogorov_smirnov("components", names, space.scores[:, :count], labels)
     tests.append(far_out("outliers", "distance from the centre", pool.excess, labels))
     tests.append(neighbours("neighbours", "nearest scans", pool.points(), labels))
+    whole = [t for t in tests if t.family in ("spectra", "outliers", "neighbours")]
+    materials = [MATERIAL[t.family] for t in whole]
+    tests.append(together("combined", "shape, outliers and neighbours together", whole, materials))
     amounts = filtered(pool.raw, bin_positions(pool.profile.axis), pool.profile.axis)
     tests += location("signatures", [s.name for s in SIGNATURES], amounts, labels)
     tests += kolmogorov_smirnov("summaries", pool.summary_names, pool.summaries, labels)

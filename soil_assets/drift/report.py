@@ -29,6 +29,7 @@ TEST_COLUMNS = (
 #: Which check answers for which family of tests.
 CHECK_OF_FAMILY: Mapping[str, CheckName] = {
     "spectra": "batch_drift",
+    "combined": "batch_drift",
     "components": "batch_drift",
     "signatures": "batch_drift",
     "summaries": "batch_drift",

@@ -226,6 +226,26 @@ def neighbours(family: str, name: str, points: FloatArray, labels: Labellings, c
     )
 
 
+def together(family: str, name: str, tests: Sequence[Tested], materials: Sequence[float]) -> Tested:
+    """Combine tests of one thing seen in several ways: the sum of their scores (Fisher's combination).
+
+    A change that several tests half see is found by none of them alone. The sum is ranked under the same labellings,
+    so that the tests' dependence is accounted for (Pesarin 2001, nonparametric combination). The effect is the largest
+    effect in units of the size from which it matters.
+
+    Parameters
+    ----------
+    tests : sequence of Tested
+        Under the same labellings.
+    materials : sequence of float
+        Effect of each from which a difference matters.
+    """
+    summed = np.sum([t.score for t in tests], axis=0)
+    score, statistic_at = _tail_scores(summed)
+    effect = max(t.effect / m for t, m in zip(tests, materials, strict=True))
+    return Tested(family, name, summed, score, float(effect), statistic_at)
+
+
 def _within(distances: npt.NDArray[np.float32], labels: Labellings) -> FloatArray:
     """Sum of all distances inside each labelling's batch."""
     pool, largest = labels.pool, labels.rows.shape[1]

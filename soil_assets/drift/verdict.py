@@ -44,7 +44,7 @@ _WHAT: Mapping[CheckName, str] = {
     "prediction_shift": "predictions",
     "applicability": "samples far out",
 }
-_SPECTRAL = ("spectra", "components", "signatures", "summaries", "outliers", "neighbours")
+_SPECTRAL = ("spectra", "components", "signatures", "summaries", "outliers", "neighbours", "combined")
 _NOISE_COLUMNS = slice(4, 7)
 #: A change of noise smaller than this is not worth a sentence.
 _NOISE_RATIO = 1.5
@@ -203,7 +203,7 @@ def _reasons(
         kind, cause = "noise", noise
     elif "spectra" in found:
         kind, cause = "other", "other soils than the reference's, or a change of no known pattern"
-    elif "outliers" in found or "neighbours" in found:
+    elif {"outliers", "neighbours", "combined"} & set(found):
         kind, cause = (
             "foreign scans",
             "a few scans that are foreign to the reference among others that are not",
@@ -220,6 +220,8 @@ def _reasons(
         reasons.append(f"the spectra differ in {', '.join(n for f in spectral for n in found[f][:2])}")
     if "outliers" in found:
         reasons.append("several scans lie far outside what the reference shows")
+    elif "combined" in found:
+        reasons.append("shape, outliers and neighbours of the scans taken together differ from the reference")
     elif "neighbours" in found:
         reasons.append("scans of the batch resemble each other more than they resemble the reference")
     reasons += [

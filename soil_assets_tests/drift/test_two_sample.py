@@ -16,6 +16,7 @@ from soil_assets.drift.two_sample import (
     location,
     log_excess,
     neighbours,
+    together,
 )
 
 
@@ -173,3 +174,20 @@ def test_adjusted_p_values_agree_with_the_threshold() -> None:
 
 def test_pools_with_more_labellings_than_a_float_holds() -> None:
     assert even_labellings(4000, 1500, 199, seed=1).smallest_p == pytest.approx(1 / 200)
+
+
+def test_what_several_tests_half_see_is_found_by_all_of_them_together() -> None:
+    labels = even_labellings(100, 20, 999, 1)
+    rng = np.random.default_rng(4)
+    alone, combined, quiet = [], [], []
+    for _ in range(60):
+        moved = rng.normal(size=(100, 4))
+        moved[80:] += 0.55
+        tests = [location("a", ["x"], column[:, None], labels)[0] for column in moved.T]
+        alone.append(min(t.p_value for t in tests))
+        combined.append(together("combined", "all", tests, [0.2] * 4).p_value)
+        same = [location("a", ["x"], rng.normal(size=(100, 1)), labels)[0] for _ in range(4)]
+        quiet.append(together("combined", "all", same, [0.2] * 4).p_value)
+    assert np.mean(np.array(combined) <= 0.0025) > np.mean(np.array(alone) <= 0.0025 / 4) + 0.1
+    assert np.mean(np.array(quiet) <= 0.05) < 0.15
+    assert 0.3 < np.median(quiet) < 0.7
