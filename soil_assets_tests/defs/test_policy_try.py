@@ -14,6 +14,15 @@ from soil_assets.demo.batches import DEMO_BATCHES, land
 from soil_assets_tests.conftest import Platform, make_platform
 from soil_assets_tests.defs.test_pipeline import QUICK, each
 
+# Runs import dagster-mlflow and mlflow, whose own deprecations are not ours to mend.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
 
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Platform:
@@ -22,6 +31,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Platform:
         if batch.name in ("other-field", "damaged"):
             land(batch, made.landing)
     steps = each(made, "decision_report")
+    assert [e for s in steps for e in s.outcome.errors] == []
     assert steps[-1].what == "decision_report"
     return made
 
