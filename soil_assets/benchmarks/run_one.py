@@ -111,6 +111,7 @@ def run(
                 row |= {"published_rmse": published[target], "ratio": found["rmse"] / published[target]}
             if also_random:
                 at_random = loose.metrics()["rmse"]
+                book.look(frozen.name, task.name, chosen.fingerprint(), f"{why}, split at random", at_random)
                 row |= {"random_rmse": at_random, "gap_percent": 100.0 * (found["rmse"] / at_random - 1.0)}
             rows.append(row)
     if shipped and frozen.name == "limesoda":

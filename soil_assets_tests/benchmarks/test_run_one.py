@@ -70,10 +70,10 @@ def test_a_benchmark_of_ones_own_is_run_and_its_looks_are_written(own: Path, tmp
     assert row["ratio"] == pytest.approx(row["rmse"] / 8.0)
     assert row["gap_percent"] == pytest.approx(100 * (row["rmse"] / row["random_rmse"] - 1))
     assert row["rmse"] != row["random_rmse"]
-    assert (answer["looks"], answer["recipes_looked_with"], answer["wins"]) == (1, 1, int(row["ratio"] < 1))
+    assert (answer["looks"], answer["recipes_looked_with"], answer["wins"]) == (2, 1, int(row["ratio"] < 1))
     runner.invoke(app, arguments, catch_exceptions=False)
     looks = json.loads(runner.invoke(app, ["benchmark", "looks", "--json"]).stdout)
-    assert [e["why"] for e in looks["looks"]] == ["a test", "a test"]
+    assert [e["why"] for e in looks["looks"]] == ["a test", "a test, split at random"] * 2
     assert looks["looks"][0]["rmse"] == row["rmse"]
     assert len(looks["earlier_looks"]) > 10
 
