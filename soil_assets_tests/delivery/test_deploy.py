@@ -218,7 +218,7 @@ def test_the_two_instances_share_everything_but_their_storage() -> None:
 
 
 def test_dagster_s_home_lies_in_a_volume() -> None:
-    """Dagster writes logs beside dagster.yaml: in the image's own file system, mounted read-only, it would not start."""
+    """Dagster writes logs beside dagster.yaml: in an image mounted read-only it would not start."""
     docker = (DEPLOY / "docker" / "Dockerfile").read_text()
     [home] = re.findall(r"^ENV DAGSTER_HOME=(\S+)$", docker, re.MULTILINE)
     assert f"workspace.yaml {home}/" in docker
