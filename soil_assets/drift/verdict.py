@@ -220,10 +220,10 @@ def _reasons(
         reasons.append(f"the spectra differ in {', '.join(n for f in spectral for n in found[f][:2])}")
     if "outliers" in found:
         reasons.append("several scans lie far outside what the reference shows")
-    elif "combined" in found:
-        reasons.append("shape, outliers and neighbours of the scans taken together differ from the reference")
     elif "neighbours" in found:
         reasons.append("scans of the batch resemble each other more than they resemble the reference")
+    elif "combined" in found and not bands:
+        reasons.append("shape, outliers and neighbours of the scans taken together differ from the reference")
     reasons += [
         shift_in_words(f"predicted {name}", *evidence.predicted[name])
         for name in found.get("predictions", [])
