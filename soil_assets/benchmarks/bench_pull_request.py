@@ -2,7 +2,7 @@
 
 The commands are read from the workflows themselves and run in a clone of this checkout, one after the other, as the
 jobs do, against a loopback of GitHub's API; only ``make setup`` is left out (the environment is cached). Main is laid
-out beforehand as a repository is in use: its chain was run, its lock is committed, its caches are restored.
+out beforehand as in a repository in use: its chain was run, its lock is committed, its caches are restored.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ def run() -> list[Figure]:
         main = _clone(_ROOT, place / "main", caches=False)
         _job(main, _commands("validate.yml")[:-1], _environment("nothing", ""))
         _commit(main, "main, as its chain leaves it")
+        # What register.yml does after a merge: main against itself, for the caches of its pull requests.
+        _job(main, ["soil baseline --against HEAD", "dvc repro evaluate"], _environment("HEAD", ""))
 
         def adds_data(repo: Path) -> None:
             _run(["soil", "fetch", "damaged"], repo, _environment("", ""))

@@ -38,8 +38,8 @@ def decision_inputs(
         batch_result(instance, soil, checks, b).model_copy(update={"part_of_change": b in added})
         for b in sorted(instance.get_dynamic_partitions(BATCH))
     )
-    properties = _judged_together(
-        tuple(_property_result(instance, soil, checks, p) for p in settings.properties)
+    properties = _with_texture(
+        _judged_together(tuple(_property_result(instance, soil, checks, p) for p in settings.properties))
     )
     sizes = _training_sizes(soil)
     parts = [TrainingPart(name="reference", scans=sizes.get("reference", 0), taken=True)]
@@ -186,6 +186,17 @@ def _property_result(
         importance=importance,
         trend=(*trend, *against_main.this_change(evaluation)) if trend else (),
         strata=tuple(Stratum(**{k: s.get(k) for k in Stratum.model_fields}) for s in strata),
+    )
+
+
+def _with_texture(properties: tuple[PropertyResult, ...]) -> tuple[PropertyResult, ...]:
+    """Put the texture classes that the predicted fractions give beside clay."""
+    from soil_assets.reporting.texture import texture_confusion
+
+    found = texture_confusion(properties)
+    return tuple(
+        p.model_copy(update={"confusion": found}) if p.name == "clay" and found is not None else p
+        for p in properties
     )
 
 
