@@ -122,7 +122,8 @@ def pull(root: Path, folder: str) -> Pulled:
     note = ""
     if _says(root, "config", "core.remote"):
         try:
-            _dvc(root, "pull", "--quiet", "--allow-missing", *(pointers or [folder]))
+            # Without a pointer there may be outputs of the pipeline there, or none: either is right.
+            _dvc(root, "pull", "--quiet", *(pointers or ["--allow-missing", folder]))
         except BadInput as error:
             note = f"the remote did not answer: {error.found}"
         else:

@@ -84,7 +84,7 @@ def texture_confusion(properties: Sequence[PropertyResult]) -> Confusion | None:
     for which in (0, 1):
         parts = {name: np.array([t[i][which] for i in ids], dtype=np.float64) for name, t in tables.items()}
         for missing in set(FRACTIONS) - set(parts):
-            parts[missing] = 100.0 - sum(parts.values())
+            parts[missing] = 100.0 - np.sum(list(parts.values()), axis=0)
         classes.append(usda_class(*(parts[name] for name in FRACTIONS)))
     observed, predicted = classes
     judged = (observed != "") & (predicted != "")
