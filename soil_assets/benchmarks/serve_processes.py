@@ -152,7 +152,11 @@ def request_body(n: int, properties: Sequence[str] | None = None) -> bytes:
                 batch.sample_ids, np.round(batch.spectra.astype(float), 6).tolist(), strict=True
             )
         ],
-        "axis": {"unit": library.axis.unit, "values": library.axis.values.tolist()},
+        "axis": {
+            "unit": library.axis.unit,
+            "first": float(library.axis.values[0]),
+            "last": float(library.axis.values[-1]),
+        },
         "quantity": "absorbance",
     }
     return json.dumps(asked | ({"properties": list(properties)} if properties else {})).encode()

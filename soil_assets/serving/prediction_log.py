@@ -190,23 +190,23 @@ def _batch(entries: list[_Entry]) -> SpectralBatch:
 
     from soil_assets.spectra.batch import SpectralBatch
 
-    tables, matrices = [], []
-    for e in entries:
-        columns: dict[str, Any] = {
-            "sample_id": [e.asked.ids[i] for i in e.rows],
-            "request_id": e.request_id,
-            "answered_at": e.at.isoformat(timespec="milliseconds"),
-        }
-        for prop, of in e.columns.items():
-            columns[f"predicted_{prop}"] = np.asarray(of["value"])[e.rows]
-            columns[f"inside_{prop}"] = np.asarray(of["inside"])[e.rows]
-            columns[f"version_{prop}"] = e.versions[prop]
-        tables.append(pd.DataFrame(columns))
-        matrices.append(e.asked.spectra[e.rows])
+    # One table for all: a table for each request would cost more than answering it did.
+    columns: dict[str, Any] = {
+        "sample_id": [e.asked.ids[i] for e in entries for i in e.rows],
+        "request_id": [e.request_id for e in entries for _ in e.rows],
+        "answered_at": [text for e in entries for text in [e.at.isoformat(timespec="milliseconds")] * len(e)],
+    }
+    for prop in entries[0].columns:
+        values = [(np.asarray(e.columns[prop]["value"])[e.rows]) for e in entries]
+        columns[f"predicted_{prop}"] = np.concatenate(values)
+        columns[f"inside_{prop}"] = np.concatenate(
+            [np.asarray(e.columns[prop]["inside"])[e.rows] for e in entries]
+        )
+        columns[f"version_{prop}"] = np.repeat([e.versions[prop] for e in entries], [len(e) for e in entries])
     first = entries[0].asked
     return SpectralBatch(
-        pd.concat(tables, ignore_index=True),
-        np.concatenate(matrices),
+        pd.DataFrame(columns),
+        np.concatenate([e.asked.spectra[e.rows] for e in entries]),
         first.axis,
         first.quantity,
         first.scale,
