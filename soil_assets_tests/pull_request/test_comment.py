@@ -320,3 +320,35 @@ def test_a_link_in_an_artifact_is_not_followed(tmp_path: Path) -> None:
     (artifact / "report.json").symlink_to(tmp_path / "outside.json")
     with pytest.raises(BadInput, match="plain file"):
         read_artifact(artifact)
+
+
+@pytest.mark.parametrize(
+    ("options", "mend"),
+    [
+        ({"plots": "cml"}, "--publish-url"),
+        ({"plots": "cml", "backend": "cml"}, "--publish-url"),
+        ({"backend": "mail"}, "own, cml"),
+        ({"plots": "everywhere"}, "branch, cml, none"),
+    ],
+)
+def test_options_that_do_not_fit_are_told_before_anything_is_asked(
+    fake: FakeGitHub, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: dict[str, Any], mend: str
+) -> None:
+    with pytest.raises(BadInput, match=mend):
+        run(capsys, tmp_path / "nothing", event(tmp_path, SHA), **options)
+    assert fake.log == []
+
+
+def test_without_a_token_or_an_event_nothing_is_asked(
+    fake: FakeGitHub, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifact = write_artifact(tmp_path / "a", facts(0.05, None))
+    (tmp_path / "push.json").write_text('{"ref": "refs/heads/main"}', encoding="utf-8")
+    with pytest.raises(BadInput, match="workflow_run"):
+        run(capsys, artifact, tmp_path / "push.json")
+    with pytest.raises(BadInput, match="40 hexadecimal"):
+        run(capsys, artifact, event(tmp_path, "HEAD; rm -rf"))
+    monkeypatch.delenv("GITHUB_TOKEN")
+    with pytest.raises(BadInput, match="GITHUB_TOKEN"):
+        run(capsys, artifact, event(tmp_path, SHA))
+    assert fake.log == []
