@@ -49,9 +49,10 @@ def when_training_set_changed() -> AutomationCondition:
     Not when a batch's statistics did: a batch that is held has some, or none, and must neither start nor stop this.
     """
     decisive = AssetSelection.assets("training_set", "landmark_features")
-    changed = AutomationCondition.any_deps_match(AutomationCondition.data_version_changed()).allow(decisive)
+    asset_changed = AutomationCondition.any_deps_match(AutomationCondition.data_version_changed())
+    changed: AutomationCondition = asset_changed.allow(decisive) | AutomationCondition.newly_missing()
     return (
-        (changed | AutomationCondition.newly_missing()).since_last_handled()
+        changed.since_last_handled()
         & AutomationCondition.all_deps_blocking_checks_passed().allow(decisive)
         & ~AutomationCondition.any_deps_missing().allow(decisive)
         & ~AutomationCondition.any_deps_in_progress()

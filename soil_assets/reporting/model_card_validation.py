@@ -72,7 +72,12 @@ def intervals(facts: CardFacts) -> list[Block]:
         return []
     scale = str(told.get("scale") or facts.unit)
     rows: list[list[Text]] = [
-        [f"{level} %", "not bounded by so few groups" if finite(half) is None else f"± {fixed(half, decimals_for([half]))} {scale}"]
+        [
+            f"{level} %",
+            "not bounded by so few groups"
+            if finite(half) is None
+            else f"± {fixed(half, decimals_for([half]))} {scale}",
+        ]
         for level, half in halves.items()
     ]
     slopes = {k: finite(v) for k, v in _mapping(told.get("slopes")).items()}
