@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from soil_assets.config import Policy
+from soil_assets.defs.drift_evidence import gather
 from soil_assets.defs.gates import gate_records, why_not
 from soil_assets.defs.io import has_value, load_value
 from soil_assets.defs.library import known_scans
-from soil_assets.defs.live_models import look_at
 from soil_assets.defs.resources import Soil
 
 if TYPE_CHECKING:
@@ -66,8 +66,6 @@ def _again(
     result: BatchResult,
 ) -> BatchResult:
     from soil_assets.adapters.great_expectations import evaluate
-    from soil_assets.drift.compare import compare
-    from soil_assets.drift.profile import fit_profile
     from soil_assets.quality.gate import assess
     from soil_assets.quality.reference_figures import ReferenceFigures
 
@@ -93,18 +91,8 @@ def _again(
     if quality.refused:
         refused = [c.summary for c in quality.checks.values() if not c.passed and c.severity == "critical"]
         return result.model_copy(update={**counts, "drift": None, "held": True, "reasons": tuple(refused)})
-    batch = quality.accepted
-    kinds = [c for c in settings.categories if c in reference.samples and c in batch.samples]
-    live = look_at(soil, batch)
-    report = compare(
-        fit_profile(reference, properties=settings.properties, categories=kinds, seed=policy.drift.seed),
-        batch,
-        policy=policy.drift,
-        predictions=live.predictions or None,
-        reference_predictions=live.reference_predictions or None,
-        exceedances=live.exceedances or None,
-        exceedance_reference_n=live.exceedance_reference_n,
-    )
+    proposed = Soil.of(settings.model_copy(update={"policy": policy}))
+    report = gather(instance, proposed, name, quality.accepted, reference).assessment.report
     accepted = name in soil.accepted_batches() and not result.held
     return result.model_copy(
         update={

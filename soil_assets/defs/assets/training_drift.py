@@ -30,9 +30,11 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
         "alone while all of them lead somewhere else. Batches that a person accepted with their drift are left out. It "
         "warns here; for a change that adds a batch the decision report makes it a gate.",
     )
-    def training_drift(soil: Soil, training_set: Any, reference_spectra: Any) -> dg.MaterializeResult:
+    def training_drift(
+        context: dg.AssetExecutionContext, soil: Soil, training_set: Any, reference_spectra: Any
+    ) -> dg.MaterializeResult:
+        from soil_assets.defs.reference_profile import current_profile
         from soil_assets.drift.compare import compare
-        from soil_assets.drift.profile import fit_profile
         from soil_assets.reporting import drift_plots
 
         known = {"reference", *soil.accepted_batches()}
@@ -43,10 +45,7 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
                 metadata={"verdict": "not_judged", "samples": 0},
                 check_results=[warning("together", True, "no batch was added to the golden reference")],
             )
-        kinds = [c for c in settings.categories if c in reference_spectra.samples and c in added.samples]
-        profile = fit_profile(
-            reference_spectra, properties=settings.properties, categories=kinds, seed=policy.seed
-        )
+        profile, notes = current_profile(soil, reference_spectra, context.instance)
         report = compare(profile, added, policy=policy)
         words = "; ".join(report.reasons) or "like the reference"
         return dg.MaterializeResult(
@@ -56,6 +55,8 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
                 "reasons": list(report.reasons),
                 "samples": report.n,
                 "tests": table(report.tests),
+                "profile": report.profile,
+                "notes": notes,
                 "against the reference": png(drift_plots.envelope(profile, added)),
             },
             check_results=[
