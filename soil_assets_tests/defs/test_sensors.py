@@ -175,6 +175,8 @@ def test_all_sensors_run_from_the_start(platform: Platform) -> None:
         "merged_changes",
         "alerts",
         "keep_records",
+        "alias_moves",
+        "served_days",
         "declared_automation",
     }
     assert all(s.default_status is dg.DefaultSensorStatus.RUNNING for s in sensors)
