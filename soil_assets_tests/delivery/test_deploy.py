@@ -207,12 +207,12 @@ def test_the_image_holds_what_the_lock_says() -> None:
     assert f"uv=={uv[1]}" in (DEPLOY.parent / "Makefile").read_text()
 
 
-def test_the_two_instances_share_everything_but_their_storage() -> None:
+def test_the_two_instances_share_everything_but_their_storage_and_logs() -> None:
     local = yaml.safe_load((DEPLOY.parent / "dagster.yaml").read_text())
     postgres = yaml.safe_load((DEPLOY / "docker" / "dagster.yaml").read_text())
     assert local.keys() == postgres.keys()
     different = {k for k in local if local[k] != postgres[k]}
-    assert different == {"storage"}
+    assert different == {"storage", "compute_logs"}
     assert "sqlite" in local["storage"]
     assert "postgres" in postgres["storage"]
 
