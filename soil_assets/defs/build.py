@@ -30,6 +30,7 @@ from soil_assets.defs.jobs import BATCH_JOB, JOBS, TRAFFIC_JOB
 from soil_assets.defs.releases import alias_moves_sensor
 from soil_assets.defs.resources import Soil, mlflow_tracking
 from soil_assets.defs.sensors import merged_changes_sensor, new_batches_sensor
+from soil_assets.defs.pods import executor_of
 from soil_assets.defs.served_sensor import served_days_sensor
 
 
@@ -73,7 +74,8 @@ def build_definitions(
         ],
         resources=resources,
         # A process a step would import everything again: these steps are short, so one process runs them all.
-        executor=dg.in_process_executor,
+        # On a cluster SOIL_EXECUTOR=pods gives each step of an asset's backfill a pod with that asset's resources.
+        executor=executor_of(),
     )
 
 

@@ -14,6 +14,7 @@ from soil_assets.defs.landing_zone import land_copy
 from soil_assets.defs.library import known_scans
 from soil_assets.defs.pages import address, batch_page
 from soil_assets.defs.partitions import BATCHES
+from soil_assets.defs.pods import step_tags
 from soil_assets.defs.resources import Soil
 
 LANDED = (
@@ -41,6 +42,7 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
         partitions_def=BATCHES,
         group_name="batches",
         kinds={"file", "spectra"},
+        op_tags=step_tags("raw_spectra"),
         owners=OWNERS,
         dagster_type=dg.Any,
         code_version=code_version("spectra", "defs/landing_zone.py"),
@@ -94,6 +96,7 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
         partitions_def=BATCHES,
         group_name="batches",
         kinds={"great_expectations", "parquet"},
+        op_tags=step_tags("validated_batches"),
         owners=OWNERS,
         dagster_type=dg.Any,
         code_version=code_version(

@@ -15,6 +15,7 @@ from soil_assets.defs.code_versions import code_version
 from soil_assets.defs.conditions import when_data_changed
 from soil_assets.defs.io import content_version
 from soil_assets.defs.partitions import property_partitions
+from soil_assets.defs.pods import step_tags
 from soil_assets.defs.resources import Soil
 from soil_assets.defs.staleness import stored_data_version
 
@@ -40,6 +41,7 @@ def _declared(
         partitions_def=properties,
         group_name="training",
         kinds={"mlflow", "scikitlearn"},
+        op_tags=step_tags("trained_models"),
         owners=OWNERS,
         dagster_type=dg.Any,
         pool="training",

@@ -11,6 +11,7 @@ from soil_assets.defs.code_versions import code_version
 from soil_assets.defs.conditions import after_passed_gates
 from soil_assets.defs.pages import address, batch_page, check_samples_page, drift_page
 from soil_assets.defs.partitions import BATCHES
+from soil_assets.defs.pods import step_tags
 from soil_assets.defs.resources import Soil
 
 DRIFT = (
@@ -35,6 +36,7 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
         partitions_def=BATCHES,
         group_name="batches",
         kinds={"scipy"},
+        op_tags=step_tags("drift_reports"),
         owners=OWNERS,
         dagster_type=dg.Any,
         code_version=code_version(

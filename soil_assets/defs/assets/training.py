@@ -14,6 +14,7 @@ from soil_assets.defs.gates import select_batches
 from soil_assets.defs.io import content_version, load_value
 from soil_assets.defs.pages import address, model_card
 from soil_assets.defs.partitions import property_partitions
+from soil_assets.defs.pods import step_tags
 from soil_assets.defs.resources import Soil
 
 LEAKAGE = (Gate("no_benchmark_leakage", "no training sample, profile or spectrum is one of the benchmark's"),)
@@ -40,6 +41,7 @@ def build(settings: Settings, batch_checks: dict[str, list[str]]) -> list[dg.Ass
     @dg.asset(
         group_name="training",
         kinds={"spectra", "parquet"},
+        op_tags=step_tags("training_set"),
         owners=OWNERS,
         dagster_type=dg.Any,
         deps=["validated_batches", "drift_reports"],
@@ -92,6 +94,7 @@ def build(settings: Settings, batch_checks: dict[str, list[str]]) -> list[dg.Ass
         partitions_def=properties,
         group_name="training",
         kinds={"python"},
+        op_tags=step_tags("benchmark_evaluations"),
         owners=OWNERS,
         dagster_type=dg.Any,
         code_version=code_version("modeling", "spectra/batch.py", settings=policy),
@@ -151,6 +154,7 @@ def build(settings: Settings, batch_checks: dict[str, list[str]]) -> list[dg.Ass
         partitions_def=properties,
         group_name="training",
         kinds={"python"},
+        op_tags=step_tags("model_comparisons"),
         owners=OWNERS,
         dagster_type=dg.Any,
         code_version=code_version("modeling/comparison.py", "modeling/judge.py", settings=policy),
