@@ -19,6 +19,7 @@ from soil_assets.errors import BadInput
 from soil_assets.property_settings import PropertyName, PropertySettings
 from soil_assets.quality_policy import QualityPolicy as QualityPolicy  # one of the policies below
 from soil_assets.serving.settings import Service
+from soil_assets.watch_settings import Watch
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
@@ -164,6 +165,7 @@ class Settings(_Section):
     policy: Policy = Policy()
     landing: Landing = Landing()
     alerts: Alerts = Alerts()
+    watch: Watch = Watch()
     release: Release = Release()
     service: Service = Service()
     storage: Storage = Storage()

@@ -17,6 +17,7 @@ from soil_assets.defs.assets import (
     decision,
     drift,
     frozen,
+    live,
     releases,
     served,
     statistics,
@@ -24,11 +25,13 @@ from soil_assets.defs.assets import (
     training_drift,
 )
 from soil_assets.defs.branches import adopt_records_sensor, write_records_sensor
+from soil_assets.defs.freshness import with_freshness
 from soil_assets.defs.gates import blocking_checks
 from soil_assets.defs.io import SoilIOManager
 from soil_assets.defs.jobs import BATCH_JOB, JOBS, TRAFFIC_JOB
 from soil_assets.defs.releases import alias_moves_sensor
 from soil_assets.defs.resources import Soil, mlflow_tracking
+from soil_assets.defs.schedules import LIVE_JOB, live_models_schedule
 from soil_assets.defs.sensors import merged_changes_sensor, new_batches_sensor
 from soil_assets.defs.pods import executor_of
 from soil_assets.defs.served_sensor import served_days_sensor
@@ -55,10 +58,11 @@ def build_definitions(
     }
     return dg.Definitions(
         assets=[*assets, drift.reference_profile(), releases.live_versions(settings)],
-        jobs=[*JOBS, TRAFFIC_JOB],
+        jobs=[*JOBS, TRAFFIC_JOB, LIVE_JOB],
+        schedules=live_models_schedule(settings),
         sensors=[
             new_batches_sensor(settings, BATCH_JOB.name),
-            merged_changes_sensor(list(JOBS)),
+            merged_changes_sensor([*JOBS, LIVE_JOB]),
             alerts_sensor(settings),
             adopt_records_sensor(settings)
             if settings.deployment == "branch"
@@ -88,7 +92,8 @@ def assets_of(settings: Settings) -> list[dg.AssetsDefinition]:
     found += training_drift.build(settings)
     found += decision.build(settings, blocking_of(found))
     found += releases.build(settings)
-    return found
+    found += live.build(settings)
+    return with_freshness(found, settings)
 
 
 def blocking_of(assets: list[dg.AssetsDefinition]) -> dict[str, list[str]]:

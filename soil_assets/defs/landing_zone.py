@@ -69,13 +69,14 @@ def all_files(landing: Store, name: str) -> dict[str, bytes]:
     return {key.removeprefix(prefix): landing.read(key) for key in landing.files(name)}
 
 
-def _entries(landing: Store, name: str) -> list[tuple[str, int, float]]:
+def _entries(landing: Store, name: str, *, arrival: bool = False) -> list[tuple[str, int, float]]:
+    """Return name, size and time of each file: when it was written, or when it came here (copying keeps the former)."""
     if is_local(landing.url):
         root = local_path(landing.url)
         found = []
         for key in landing.files(name):
             status = (root / key).stat()
-            found.append((key, status.st_size, status.st_mtime))
+            found.append((key, status.st_size, status.st_ctime if arrival else status.st_mtime))
         return found
     fs, _ = file_system(landing.url)
     found = []
@@ -90,7 +91,10 @@ def _entries(landing: Store, name: str) -> list[tuple[str, int, float]]:
 
 @dataclass(frozen=True)
 class StoredCopy:
-    """A batch as it was copied into storage, under its content hash; ``version`` is DVC's where it tracks it."""
+    """A batch as it was copied into storage, under its content hash; ``version`` is DVC's where it tracks it.
+
+    ``landed_at`` is when the last of it came into the landing zone (Unix time).
+    """
 
     sha256: str
     version: str
@@ -98,6 +102,7 @@ class StoredCopy:
     files: list[str]
     damaged: list[str]
     missing: list[str]
+    landed_at: float
 
 
 def land_copy(landing: Store, data: Store, name: str) -> StoredCopy:
@@ -138,7 +143,8 @@ def land_copy(landing: Store, data: Store, name: str) -> StoredCopy:
         damaged.append(
             f"the batch is not what DVC recorded ({recorded[:12]}): dvc checkout it, or soil batch add it again"
         )
-    return StoredCopy(digest, version, data.where(prefix), sorted(files), damaged, missing)
+    landed_at = max(came for _, _, came in _entries(landing, name, arrival=True))
+    return StoredCopy(digest, version, data.where(prefix), sorted(files), damaged, missing, landed_at)
 
 
 def _promised(files: dict[str, bytes]) -> dict[str, str]:

@@ -83,6 +83,7 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
                     "readable",
                     landed.batch is not None,
                     "; ".join(unreadable) or f"{landed.landed} scans read",
+                    {"landed": landed.landed, "landed_at": copy.landed_at},
                 ),
                 passed_or_not(
                     "checksum", not copy.damaged, "; ".join(copy.damaged) or f"{len(copy.files)} files"
@@ -156,6 +157,7 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
                     "quarantine",
                     counts["quarantined"] == 0,
                     f"{counts['landed']} landed = {counts['accepted']} accepted + {counts['quarantined']} quarantined",
+                    {key: counts[key] for key in ("landed", "accepted", "quarantined")},
                 ),
             ],
         )

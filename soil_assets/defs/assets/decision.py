@@ -69,6 +69,7 @@ def build(settings: Settings, checks: dict[str, list[str]]) -> list[dg.AssetsDef
     def registered_versions(context: dg.AssetExecutionContext, soil: Soil) -> dg.MaterializeResult:
         from soil_assets.adapters.registry import register
         from soil_assets.defs.evidence import benchmark_rmse, decision_inputs, lineage_objection
+        from soil_assets.defs.live_validation import benchmark_metrics
         from soil_assets.defs.registration import because_of, evidence_of
 
         prop = context.partition_key
@@ -96,6 +97,7 @@ def build(settings: Settings, checks: dict[str, list[str]]) -> list[dg.AssetsDef
                 "soil.dagster_run": context.run_id,
                 "soil.training_set": _stored_data_version(context.instance),
                 "soil.benchmark_rmse": benchmark_rmse(soil, prop),
+                "soil.benchmark_metrics": benchmark_metrics(soil, prop),
             },
         )
         decided = load_value(soil.data, "decision_report")["data"]
