@@ -206,10 +206,15 @@ def doubts(asked: Asked, policy: QualityPolicy, columns: Mapping[str, dict[str, 
     spectra = asked.spectra
     divisor = np.float32(100.0 if asked.scale == "percent" else 1.0)
     low, high = policy.absorbance_possible if asked.quantity == "absorbance" else policy.reflectance_possible
+    least, most = np.minimum.reduce(spectra, axis=None), np.maximum.reduce(spectra, axis=None)
+    said: list[list[str]] = [[] for _ in range(len(spectra))]
+    if (
+        low * divisor <= least and most <= high * divisor
+    ):  # as nearly always; a missing value compares as false
+        return said
     missing = np.isnan(spectra).sum(axis=1)
     with np.errstate(invalid="ignore"):
         beyond = ((spectra < low * divisor) | (spectra > high * divisor)).sum(axis=1)
-    said: list[list[str]] = [[] for _ in range(len(spectra))]
     for row in np.flatnonzero(missing):
         said[row].append(f"{missing[row]} of {spectra.shape[1]} intensities are missing")
     for row in np.flatnonzero(beyond):
@@ -243,10 +248,10 @@ def answer(
     for prop, of in columns.items():
         loaded = models[prop]
         unit, name, version = loaded.model.unit, loaded.name, loaded.version
-        values, inside = of["value"].tolist(), of["inside"].tolist()
+        values, inside = plain(of["value"]), plain(of["inside"])
         chosen = [float(v) for v in levels or loaded.model.levels]
-        lowers = [of[f"lower_{level_name(v)}"].tolist() for v in chosen]
-        uppers = [of[f"upper_{level_name(v)}"].tolist() for v in chosen]
+        lowers = [plain(of[f"lower_{level_name(v)}"]) for v in chosen]
+        uppers = [plain(of[f"upper_{level_name(v)}"]) for v in chosen]
         outside[prop] = len(inside) - sum(inside)
         for i, sample in enumerate(samples):
             sample["predictions"][prop] = {
@@ -264,6 +269,11 @@ def answer(
     said = {"request_id": request_id, "n": len(samples), "outside": outside, "samples": samples}
     drawn = {"preview": preview(asked)} if asked.wanted.preview else {}
     return {**said, "notes": list(asked.notes), **drawn}
+
+
+def plain(column: Any) -> list[Any]:
+    """Return a column as a list; the columns of one spectrum are lists already."""
+    return column if isinstance(column, list) else list(column.tolist())
 
 
 def preview(asked: Asked) -> dict[str, Any]:

@@ -1,12 +1,12 @@
-"""The HTTP face: routes, headers, errors as JSON, one line of log a request.
+"""The HTTP face: routes and their description, headers, errors as JSON.
 
-Belongs here: what HTTP needs. Does not belong here: how a request is answered (``serving.service``).
+Belongs here: what HTTP needs. Does not belong here: requests to predict (``serving.direct``) and how they are
+answered (``serving.service``).
 """
 
 from __future__ import annotations
 
 import contextlib
-import random
 import time
 from collections.abc import AsyncIterator
 from importlib.metadata import version
@@ -16,12 +16,12 @@ from typing import Any
 import orjson
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from soil_assets.errors import BadInput
 from soil_assets.serving.answers import ErrorResponse, ModelsResponse, PredictResponse, model_facts
 from soil_assets.serving.describe import REFUSALS, openapi
+from soil_assets.serving.direct import EVERYWHERE, PREDICT, account, authorise, new_id
 from soil_assets.serving.refusals import Refused, facts_of, status_of
 from soil_assets.serving.service import PredictionService
 
@@ -36,11 +36,6 @@ _PAGE = {
 _PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
-)
-_EVERYWHERE = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"cache-control", b"no-store"),
 )
 
 
@@ -72,25 +67,19 @@ def create_app(service: PredictionService) -> FastAPI:
         status: {"model": ErrorResponse, "description": said} for status, said in REFUSALS.items()
     }
 
-    def authorise(request: Request) -> None:
-        scheme, _, offered = request.headers.get("authorization", "").partition(" ")
-        key = offered.strip() if scheme.lower() == "bearer" else request.headers.get("x-api-key")
-        if name := service.keys.name_of(key):
-            _facts(request)["key"] = name
-
-    @app.post("/v1/predict", response_model=PredictResponse, responses=refusals, tags=["predictions"])
-    async def predict(request: Request) -> Response:
+    @app.post(PREDICT, response_model=PredictResponse, responses=refusals, tags=["predictions"])
+    async def predict() -> None:
         """Predict soil properties of spectra: a JSON request, or a file of spectra as the body."""
-        authorise(request)
-        content = await service.predict(request, _request_id(request), _facts(request))
-        return Response(content, media_type=_JSON)
+        # Declared here for the description and for other methods; ``Direct`` answers before it comes here.
+        raise NotImplementedError
 
     @app.get(
         "/v1/models", response_model=ModelsResponse, responses={401: refusals[401]}, tags=["predictions"]
     )
     async def models(request: Request) -> Response:
         """List the models that answer now: property, unit, version, axis, levels."""
-        authorise(request)
+        heads = request.headers
+        authorise(service, heads.get("authorization", ""), heads.get("x-api-key", ""), _facts(request))
         said = {"models": [model_facts(m) for m in service.live.current.models.values()]}
         return _json(said)
 
@@ -154,12 +143,8 @@ def _add_errors(app: FastAPI) -> None:
         said: dict[str, Any] = {"what": what.get(error.status_code, str(error.detail))}
         return _error(request, error.status_code, said, dict(error.headers or {}))
 
-    def left(request: Request, _: Exception) -> Response:
-        return _error(request, 400, {"what": "the client left before its request was whole"}, {})
-
     app.add_exception_handler(BadInput, refused)
     app.add_exception_handler(HTTPException, by_status)
-    app.add_exception_handler(ClientDisconnect, left)
 
 
 def _error(request: Request, status: int, said: dict[str, Any], headers: dict[str, str]) -> Response:
@@ -199,7 +184,7 @@ class Observed:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        request_id = scope["soil.request_id"] = f"{random.getrandbits(64):016x}"  # a name, no secret
+        request_id = scope["soil.request_id"] = new_id()
         facts: dict[str, Any] = {}
         scope["soil.facts"] = facts
         started, status, begun = time.perf_counter(), 500, False
@@ -209,7 +194,7 @@ class Observed:
             if message["type"] == "http.response.start":
                 status, begun = message["status"], True
                 message["headers"] = [
-                    *message["headers"], *_EVERYWHERE, (b"x-request-id", request_id.encode())
+                    *message["headers"], *EVERYWHERE, (b"x-request-id", request_id.encode())
                 ]  # fmt: skip
             await send(message)
 
@@ -222,17 +207,6 @@ class Observed:
             said = {"error": {"what": "the service failed; its log says why"}, "request_id": request_id}
             await _json(said, 500)(scope, receive, watched)
         finally:
-            self._account(scope, facts, request_id, status, time.perf_counter() - started)
-
-    def _account(
-        self, scope: Scope, facts: dict[str, Any], request_id: str, status: int, seconds: float
-    ) -> None:
-        route = getattr(scope.get("route"), "path", "other")
-        self.service.figures.requests.labels(route, str(status)).inc()
-        self.service.figures.seconds.labels(route).observe(seconds)
-        if route.startswith("/v1/") or status >= 400:
-            self.service.tell(
-                "request",
-                {"id": request_id, "method": scope["method"], "route": route, "status": status,
-                 "ms": round(1e3 * seconds, 2), **facts},
-            )  # fmt: skip
+            route = getattr(scope.get("route"), "path", "other")
+            seconds = time.perf_counter() - started
+            account(self.service, scope["method"], route, status, request_id, facts, seconds)

@@ -9,17 +9,49 @@ import asyncio
 import contextlib
 import ctypes
 import zlib
-from collections.abc import Iterator
-
-from starlette.requests import Request
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
 
 from soil_assets.serving.refusals import Refused, too_large
 from soil_assets.serving.settings import Service
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope
 
 #: Requests from this size on are worked on one at a time, and memory is given back after them.
 LARGE = 16 << 20
 #: Bodies of all requests together may hold this many times the largest one as it is sent.
 _BODIES_AT_ONCE = 2
+
+
+class ClientLeft(Exception):
+    """The client left before its request was whole."""
+
+
+class Arriving:
+    """A request as the server hands it over: its head is known, its body is to come."""
+
+    __slots__ = ("_heads", "_query", "receive")
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        # Of a header that is sent twice the first counts.
+        self._heads: dict[bytes, bytes] = dict(reversed(scope["headers"]))
+        self._query: bytes = scope["query_string"]
+        self.receive = receive
+
+    def header(self, name: bytes) -> str:
+        """Return a header by its name in small letters; empty where it is not there."""
+        return self._heads.get(name, b"").decode("latin-1")
+
+    @property
+    def has_body(self) -> bool:
+        """Whether a body comes with it."""
+        return self._heads.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in self._heads
+
+    @property
+    def query(self) -> list[tuple[str, str]]:
+        """Names and values of the query, in their order."""
+        return parse_qsl(self._query.decode("latin-1"), keep_blank_values=True) if self._query else []
 
 
 class Bodies:
@@ -31,14 +63,13 @@ class Bodies:
         self._most_unpacked = service.max_unpacked_mb << 20
         self._budget = max(_BODIES_AT_ONCE * self._most, self._most_unpacked)
 
-    @contextlib.contextmanager
-    def account(self) -> Iterator[_Account]:
+    def account(self) -> _Account:
         """Account for one request's bytes until it is answered."""
-        account = _Account(self)
-        try:
-            yield account
-        finally:
-            self._budget += account.taken
+        return _Account(self)
+
+    def free(self, count: int) -> None:
+        """Put back what :meth:`take` took."""
+        self._budget += count
 
     def take(self, count: int) -> None:
         """Take from the budget.
@@ -57,7 +88,7 @@ class Bodies:
             )
         self._budget -= count
 
-    async def read(self, request: Request, account: _Account) -> bytes:
+    async def read(self, request: Arriving, account: _Account) -> bytes:
         """Return the body, unpacked when it was sent with ``Content-Encoding: gzip``.
 
         Raises
@@ -66,12 +97,12 @@ class Bodies:
             413 too large (told before anything is read, where the length is stated), 408 too slow, 415 another
             encoding, 400 a damaged packing.
         """
-        encoding = request.headers.get("content-encoding", "identity").strip().lower()
+        encoding = request.header(b"content-encoding").strip().lower()
         if encoding not in ("identity", "gzip", ""):
             raise Refused(
                 415, "this content encoding is not understood", found=encoding[:50], expected="gzip, or none"
             )
-        stated = request.headers.get("content-length", "")
+        stated = request.header(b"content-length")
         if stated.isascii() and stated.isdigit() and int(stated) > self._most:
             raise self._large(f"{int(stated) / 2**20:.0f} MB")
         unpack = _Gunzip(self._most_unpacked) if encoding == "gzip" else None
@@ -79,7 +110,12 @@ class Bodies:
         received = 0
         try:
             async with asyncio.timeout(self.service.body_seconds):
-                async for chunk in request.stream():
+                more = True
+                while more:
+                    message = await request.receive()
+                    if message["type"] == "http.disconnect":
+                        raise ClientLeft
+                    chunk, more = message.get("body", b""), message.get("more_body", False)
                     received += len(chunk)
                     if received > self._most:
                         raise self._large(f"over {self.service.max_body_mb} MB")
@@ -95,7 +131,7 @@ class Bodies:
             ) from None
         if unpack and not unpack.whole:
             raise Refused(400, "the gzipped body is cut", mend="send it again, whole")
-        return b"".join(parts)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _large(self, found: str) -> Refused:
         return too_large("the request is too large", found, f"at most {self.service.max_body_mb} MB")
@@ -117,6 +153,12 @@ class _Account:
     def take(self, count: int) -> None:
         self._bodies.take(count)
         self.taken += count
+
+    def __enter__(self) -> _Account:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bodies.free(self.taken)
 
 
 class _Gunzip:

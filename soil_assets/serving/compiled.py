@@ -20,6 +20,7 @@ import numpy.typing as npt
 from soil_assets.modeling.nystrom import LandmarkPredictor
 from soil_assets.modeling.predictors import LinearPredictor, Predictor, StackPredictor
 from soil_assets.modeling.pretreatment import Pretreatment, Step
+from soil_assets.serving.quick import Chain, Domain, chain_of
 
 FloatArray = npt.NDArray[np.float64]
 Steps = tuple[Step, ...]
@@ -32,23 +33,42 @@ class Shared:
     """Spectra, and whatever the models of a request need of them, each worked out once."""
 
     def __init__(self, spectra: npt.NDArray[Any]) -> None:
-        self._treated: dict[Steps, FloatArray] = {(): np.asarray(spectra, dtype=np.float64)}
+        self._spectra: FloatArray = np.asarray(spectra, dtype=np.float64)
+        self._treated: dict[Chain, FloatArray] = {}
         self._distances: dict[str, FloatArray] = {}
+        self._measures: dict[str, Any] = {}
 
     def __len__(self) -> int:
-        return len(self._treated[()])
+        return len(self._spectra)
 
-    def treated(self, steps: Steps = ()) -> FloatArray:
-        """Return the spectra after ``steps``."""
-        if steps not in self._treated:
-            self._treated[steps] = Pretreatment("", steps[-1:]).apply(self.treated(steps[:-1]))
-        return self._treated[steps]
+    def treated(self, chain: Chain) -> FloatArray:
+        """Return the spectra after the steps of ``chain``."""
+        if chain.before is None:
+            return self._spectra
+        found = self._treated.get(chain)
+        if found is None:
+            found = self._treated[chain] = chain.last(self.treated(chain.before))
+        return found
 
     def distances(self, places: Landmarks) -> FloatArray:
         """Return squared distances from landmarks, shape (n_spectra, n_landmarks)."""
         if places.key not in self._distances:
             self._distances[places.key] = places.squared_distances(self)
         return self._distances[places.key]
+
+    def measures(self, domain: Domain) -> dict[str, FloatArray]:
+        """Return t2, q and distance, each of shape (n_spectra,)."""
+        found: dict[str, FloatArray] | None = self._measures.get(domain.key)
+        if found is None:
+            found = self._measures[domain.key] = domain.measures(self.treated(domain.chain))
+        return found
+
+    def measures_of_one(self, domain: Domain) -> tuple[float, float, float]:
+        """Return t2, q and distance of the only spectrum."""
+        found: tuple[float, float, float] | None = self._measures.get(domain.key)
+        if found is None:
+            found = self._measures[domain.key] = domain.measures_of_one(self.treated(domain.chain))
+        return found
 
 
 class Answering(Protocol):
@@ -67,14 +87,14 @@ class AsItIs:
 
     def value(self, shared: Shared) -> FloatArray:
         """See :class:`Answering`."""
-        return self.predictor.predict(shared.treated())
+        return self.predictor.predict(shared.treated(chain_of(())))
 
 
 @dataclass(frozen=True, eq=False)
 class Linear:
-    """``steps``, then one coefficient a band."""
+    """Pre-treatment, then one coefficient a band."""
 
-    steps: Steps
+    chain: Chain
     coefficients: FloatArray
 
 
@@ -82,7 +102,7 @@ class Linear:
 class Landmarks:
     """Training spectra that distances are measured from, treated, centred and scaled as the new ones will be."""
 
-    steps: Steps
+    chain: Chain
     centre: FloatArray
     scale: FloatArray | None
     landmarks: FloatArray
@@ -96,11 +116,11 @@ class Landmarks:
         digest = hashlib.sha256(repr([(s.name, sorted(s.parameters.items())) for s in steps]).encode())
         for part in (centre, scale, landmarks):
             digest.update(b"|" if part is None else part.tobytes())
-        return cls(steps, centre, scale, landmarks, (landmarks**2).sum(axis=1), digest.hexdigest())
+        return cls(chain_of(steps), centre, scale, landmarks, (landmarks**2).sum(axis=1), digest.hexdigest())
 
     def squared_distances(self, shared: Shared) -> FloatArray:
         """Return squared distances, shape (n_spectra, n_landmarks)."""
-        spectra = shared.treated(self.steps) - self.centre
+        spectra = shared.treated(self.chain) - self.centre
         if self.scale is not None:
             spectra /= self.scale
         squared = spectra @ self.landmarks.T
@@ -132,7 +152,7 @@ class Terms:
         """See :class:`Answering`."""
         value = np.full(len(shared), self.intercept)
         for linear in self.linear:
-            value += shared.treated(linear.steps) @ linear.coefficients
+            value += shared.treated(linear.chain) @ linear.coefficients
         for radial in self.radial:
             exponent = -radial.gamma * radial.weights[0] * shared.distances(radial.places[0])
             for place, weight in zip(radial.places[1:], radial.weights[1:], strict=True):
@@ -205,7 +225,7 @@ def _stack(predictor: StackPredictor, bands: int) -> Terms:
             terms = [t for t in part.terms if t.standardised == standardised]
             if terms or (standardised and predictor.joint_terms):
                 scale = part.spread if standardised else None
-                places = Landmarks.of(steps, part.centre, scale, training.treated(steps))
+                places = Landmarks.of(steps, part.centre, scale, training.treated(chain_of(steps)))
                 radial += [Radial((places,), (1.0,), t.gamma, t.dual) for t in terms]
                 if standardised:
                     standard.append(places)
@@ -219,8 +239,10 @@ def _folded(steps: Steps, coefficients: FloatArray, bands: int) -> Linear:
     while first > 0 and steps[first - 1].name in _LINEAR_STEPS:
         first -= 1
     if first == len(steps) or (first > 0 and _narrows(steps[:first], bands)):
-        return Linear(steps, coefficients)
-    return Linear(steps[:first], Pretreatment("", steps[first:]).apply(np.eye(bands)) @ coefficients)
+        return Linear(chain_of(steps), coefficients)
+    return Linear(
+        chain_of(steps[:first]), Pretreatment("", steps[first:]).apply(np.eye(bands)) @ coefficients
+    )
 
 
 def _narrows(steps: Steps, bands: int) -> bool:

@@ -49,14 +49,32 @@ class Figures:
         )
         self.active = Gauge("soil_requests_active", "Requests being answered.", registry=self.registry)
 
+        self._outcomes: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
+        self._insides: dict[str, tuple[Counter, Counter]] = {}
+
+    def request(self, route: str, status: int, seconds: float) -> None:
+        """Count an answered request."""
+        found = self._outcomes.get((route, status))
+        if found is None:  # looking labels up takes longer than counting does
+            found = self.requests.labels(route, str(status)), self.seconds.labels(route)
+            self._outcomes[route, status] = found
+        found[0].inc()
+        found[1].observe(seconds)
+
     def watch(self, live: LiveModels, log: PredictionLog | None) -> None:
         """Show models, registry and prediction log too, as they are when figures are asked for."""
         self.registry.register(_State(live, log))
 
     def answered(self, prop: str, n: int, outside: int) -> None:
         """Count predictions of one property."""
-        self.predictions.labels(prop, "yes").inc(n - outside)
-        self.predictions.labels(prop, "no").inc(outside)
+        found = self._insides.get(prop)
+        if found is None:
+            found = self.predictions.labels(prop, "yes"), self.predictions.labels(prop, "no")
+            self._insides[prop] = found
+        if n > outside:
+            found[0].inc(n - outside)
+        if outside:
+            found[1].inc(outside)
 
     def text(self) -> bytes:
         """Return the exposition."""

@@ -6,8 +6,9 @@ Belongs here: the request's JSON and query form, and their checks. Does not belo
 
 from __future__ import annotations
 
-from array import array
+import struct
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -24,6 +25,9 @@ Scale = Literal["fraction", "percent"]
 Level = Annotated[float, Field(gt=0.0, lt=1.0)]
 _LARGEST_ID = 200
 _FEWEST_BANDS, _MOST_BANDS = 2, 100_000
+#: What a request says beside its spectra is remembered up to this many bytes, an axis up to this many bands: clients
+#: say the same again and again.
+_KNOWN_BYTES, _KNOWN_BANDS = 2_000, 5_000
 
 
 class _Part(BaseModel):
@@ -52,8 +56,21 @@ class AxisIn(_Part):
     def axis(self, bands: int) -> Axis:
         """Return the axis of spectra with that many bands."""
         if self.values is not None:
-            return Axis(np.array(self.values), self.unit)
-        return Axis(np.linspace(self.first or 0.0, self.last or 0.0, bands), self.unit)
+            positions = struct.pack(f"{len(self.values)}d", *self.values)
+            known = len(self.values) <= _KNOWN_BANDS
+            return (_listed if known else _listed.__wrapped__)(positions, self.unit)
+        known = bands <= _KNOWN_BANDS
+        return (_even if known else _even.__wrapped__)(self.first or 0.0, self.last or 0.0, bands, self.unit)
+
+
+@lru_cache(maxsize=32)
+def _listed(positions: bytes, unit: Literal["cm-1", "nm"]) -> Axis:
+    return Axis(np.frombuffer(positions), unit)
+
+
+@lru_cache(maxsize=32)
+def _even(first: float, last: float, bands: int, unit: Literal["cm-1", "nm"]) -> Axis:
+    return Axis(np.linspace(first, last, bands), unit)
 
 
 class SpectrumIn(_Part):
@@ -150,14 +167,12 @@ def from_json(body: bytes, most_spectra: int) -> Asked:
     spectra = raw.get("spectra") if isinstance(raw, dict) else None
     if isinstance(spectra, list) and len(spectra) > most_spectra:
         raise too_large("too many spectra in one request", f"{len(spectra)}", f"at most {most_spectra}")
-    request = validated(PredictRequest, raw)
-    if not isinstance(request.spectra, list) or not request.spectra:
+    request, wanted = _beside(raw)
+    if not isinstance(spectra, list) or not spectra:
         raise BadInput(
             "there are no spectra", column="spectra", found=_short(spectra), expected="a list of at least one"
         )
-    # Booleans hide among numbers: numpy takes true for 1.
-    careful = b"true" in body or b"false" in body
-    ids, matrix = _matrix(request.spectra, careful)
+    ids, matrix = _matrix(spectra)
     if request.quantity == "absorbance" and request.scale == "percent":
         raise BadInput(
             "absorbance is not given in percent", column="scale", found="percent", expected="fraction"
@@ -170,8 +185,27 @@ def from_json(body: bytes, most_spectra: int) -> Asked:
             found=f"{len(axis)} positions, {matrix.shape[1]} intensities",
             expected="as many positions as intensities",
         )
-    wanted = Wanted.model_construct(**{name: getattr(request, name) for name in Wanted.model_fields})
     return Asked(ids, matrix, axis, request.quantity, request.scale, wanted)
+
+
+def _beside(raw: Any) -> tuple[PredictRequest, Wanted]:
+    """Return what a request says beside its spectra, checked, and of it what is wanted."""
+    if isinstance(raw, dict) and isinstance(raw.get("spectra"), list):
+        beside = orjson.dumps({n: v for n, v in raw.items() if n != "spectra"})
+        if len(beside) <= _KNOWN_BYTES:
+            return _known(beside)
+    return _checked(raw)
+
+
+@lru_cache(maxsize=256)
+def _known(beside: bytes) -> tuple[PredictRequest, Wanted]:
+    return _checked({**orjson.loads(beside), "spectra": []})
+
+
+def _checked(raw: Any) -> tuple[PredictRequest, Wanted]:
+    request: PredictRequest = validated(PredictRequest, raw)
+    names = Wanted.model_fields
+    return request, Wanted.model_construct(**{name: getattr(request, name) for name in names})
 
 
 def validated(model: type[Any], raw: Any) -> Any:
@@ -195,7 +229,7 @@ def validated(model: type[Any], raw: Any) -> Any:
         ) from None
 
 
-def _matrix(spectra: list[Any], careful: bool) -> tuple[list[str], npt.NDArray[np.float32]]:
+def _matrix(spectra: list[Any]) -> tuple[list[str], npt.NDArray[np.float32]]:
     """Return ids and one matrix; numbers that float32 cannot hold become missing, as a detector's overflow is."""
     ids, rows = [], []
     for i, one in enumerate(spectra):
@@ -233,33 +267,35 @@ def _matrix(spectra: list[Any], careful: bool) -> tuple[list[str], npt.NDArray[n
             expected=f"{_FEWEST_BANDS} to {_MOST_BANDS}",
         )  # fmt: skip
     matrix = np.empty((len(rows), bands), dtype=np.float32)
+    numbers = struct.Struct(f"{bands}d")  # a third of the time numpy needs to find out what a list holds
     with np.errstate(over="ignore"):
-        if careful or not _plain_numbers(rows, matrix):
-            _checked_numbers(rows, matrix)
-    matrix[~np.isfinite(matrix)] = np.nan
+        for i, row in enumerate(rows):
+            try:
+                exact = np.frombuffer(numbers.pack(*row))
+            except (struct.error, TypeError, OverflowError):
+                exact = _checked_numbers(i, row)
+            else:  # booleans hide among numbers: true is taken for 1
+                if ((exact == 1.0) | (exact == 0.0)).any():
+                    _check_kinds(i, row)
+            matrix[i] = exact
+    if not np.isfinite(matrix).all():
+        matrix[~np.isfinite(matrix)] = np.nan
     return ids, matrix
 
 
-def _plain_numbers(rows: list[list[Any]], matrix: npt.NDArray[np.float32]) -> bool:
-    """Fill ``matrix`` with rows that hold numbers only, fast; tell whether they do."""
-    try:
-        for i, row in enumerate(rows):
-            matrix[i] = array("d", row)  # a third of the time numpy needs to find out what a list holds
-    except (TypeError, OverflowError):
-        return False
-    return True
+def _checked_numbers(i: int, row: list[Any]) -> npt.NDArray[np.float64]:
+    """Return row ``i``, null as NaN; anything that is neither is refused with its place."""
+    _check_kinds(i, row)
+    return np.array(row, dtype=np.float64)  # None becomes NaN
 
 
-def _checked_numbers(rows: list[list[Any]], matrix: npt.NDArray[np.float32]) -> None:
-    """Fill ``matrix`` with rows, null as NaN; anything that is neither is refused with its place."""
-    for i, row in enumerate(rows):
-        for kind in set(map(type, row)) - {float, int, type(None)}:
-            j = next(j for j, v in enumerate(row) if type(v) is kind)
-            raise BadInput(
-                "not an intensity", row=i + 1, column=f"intensities.{j + 1}", found=_short(row[j]),
-                expected="a number, or null where it is missing",
-            )  # fmt: skip
-        matrix[i] = np.array(row, dtype=np.float64)  # None becomes NaN
+def _check_kinds(i: int, row: list[Any]) -> None:
+    for kind in set(map(type, row)) - {float, int, type(None)}:
+        j = next(j for j, v in enumerate(row) if type(v) is kind)
+        raise BadInput(
+            "not an intensity", row=i + 1, column=f"intensities.{j + 1}", found=_short(row[j]),
+            expected="a number, or null where it is missing",
+        )  # fmt: skip
 
 
 def _not_a_spectrum(i: int, one: Any) -> BadInput:

@@ -14,6 +14,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from soil_assets.serving.app import create_app
+from soil_assets.serving.direct import Direct
 from soil_assets.serving.service import PredictionService
 
 #: Longest that a client may take to send a request's head, or to leave a connection without one.
@@ -61,7 +62,7 @@ class PatientProtocol(HttpToolsProtocol):
 def configuration(service: PredictionService, host: str, port: int) -> uvicorn.Config:
     """Return uvicorn's settings around a service."""
     return uvicorn.Config(
-        create_app(service),
+        Direct(create_app(service), service),
         host=host,
         port=port,
         loop="auto",  # uvloop where there is one
@@ -71,6 +72,7 @@ def configuration(service: PredictionService, host: str, port: int) -> uvicorn.C
         access_log=False,
         log_level="warning",
         server_header=False,
+        proxy_headers=False,  # nobody asks where a request is from
         timeout_keep_alive=_KEEP_ALIVE,
         timeout_graceful_shutdown=_DRAIN,
     )

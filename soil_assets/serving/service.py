@@ -12,17 +12,16 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from starlette.requests import Request
 
 from soil_assets.errors import BadInput
 from soil_assets.serving.answers import answer, choose, doubts
-from soil_assets.serving.body import LARGE, Bodies, give_back
+from soil_assets.serving.body import LARGE, Arriving, Bodies, give_back
 from soil_assets.serving.figures import Figures
 from soil_assets.serving.incoming import Asked, from_json, validated
 from soil_assets.serving.keys import Keys
@@ -84,6 +83,7 @@ class PredictionService:
             else None
         )
         self.figures.watch(live, self.log)
+        self.figures.active.set_function(lambda: self._active)
         cores = os.cpu_count() or 1
         self._answering = ThreadPoolExecutor(max(2, cores), "answer")
         self._pieces = ThreadPoolExecutor(cores, "piece")
@@ -100,8 +100,7 @@ class PredictionService:
         self._answering.shutdown(wait=False, cancel_futures=True)
         self._pieces.shutdown(wait=False, cancel_futures=True)
 
-    @contextlib.contextmanager
-    def turn(self) -> Iterator[None]:
+    def turn(self) -> _Turn:
         """Hold one of the places for requests.
 
         Raises
@@ -116,15 +115,9 @@ class PredictionService:
                 mend="send it again",
                 headers={"Retry-After": "1"},
             )
-        self._active += 1
-        self.figures.active.set(self._active)
-        try:
-            yield
-        finally:
-            self._active -= 1
-            self.figures.active.set(self._active)
+        return _Turn(self)
 
-    async def predict(self, request: Request, request_id: str, facts: dict[str, Any]) -> bytes:
+    async def predict(self, request: Arriving, request_id: str, facts: dict[str, Any]) -> bytes:
         """Answer one request with JSON; ``facts`` gets what the log of requests says of it.
 
         Raises
@@ -133,7 +126,7 @@ class PredictionService:
             With the status that :func:`soil_assets.serving.refusals.status_of` tells.
         """
         with self.turn(), self.bodies.account() as account:
-            kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+            kind = request.header(b"content-type").partition(";")[0].strip().lower()
             query = self._query(request, kind)
             body = await self.bodies.read(request, account)
             facts["read"] = len(body)
@@ -165,13 +158,13 @@ class PredictionService:
         few = len(body) <= _SMALL and body.count(b'"intensities"') <= _FEW
         return few and self.live.current.seconds <= _QUICK
 
-    def _query(self, request: Request, kind: str) -> FileQuery | None:
+    def _query(self, request: Arriving, kind: str) -> FileQuery | None:
         """Return what the query says of an uploaded file; None for JSON."""
-        given = request.query_params
+        given = request.query
         if kind == "application/json":
             if given:
                 raise BadInput(
-                    "a JSON request says everything in its body", column=f"query {next(iter(given))}"[:100],
+                    "a JSON request says everything in its body", column=f"query {given[0][0]}"[:100],
                     expected="no query", mend="put it into the body",
                 )  # fmt: skip
             return None
@@ -184,7 +177,9 @@ class PredictionService:
                 mend="send the file as the body: curl -H 'Content-Type: application/octet-stream' --data-binary @FILE",
             )
         lists = {"properties", "levels"}
-        raw: dict[str, Any] = {n: given.getlist(n) if n in lists else v for n, v in given.items()}
+        raw: dict[str, Any] = {}
+        for name, value in given:  # of one said twice, the last counts, unless it is a list
+            raw[name] = [*raw.get(name, ()), value] if name in lists else value
         query: FileQuery = validated(FileQuery, raw)
         return query
 
@@ -217,6 +212,21 @@ class PredictionService:
         if self.log is not None:
             self.log.put(request_id, asked, columns, snapshot.models)
         return orjson.dumps(said)
+
+
+class _Turn:
+    """One of the places for requests, held."""
+
+    __slots__ = ("_service",)
+
+    def __init__(self, service: PredictionService) -> None:
+        self._service = service
+
+    def __enter__(self) -> None:
+        self._service._active += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._service._active -= 1
 
 
 def _deadline(until: float) -> Callable[[], None]:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from soil_assets.errors import BadInput
 from soil_assets.serving.compiled import Landmarks, Shared, compiled, sharing
+from soil_assets.serving.quick import Columns, Domain
 from soil_assets.spectra.harmonise import matrix_in, matrix_on
 
 if TYPE_CHECKING:
@@ -49,6 +50,12 @@ class ModelSet:
             p: sharing(compiled(_of_spectra_alone(m).predictor, len(m.axis)), seen)
             for p, m in self.models.items()
         }
+        self._domains = {p: Domain(m.domain) for p, m in self.models.items()}
+        self._columns = {p: Columns(m) for p, m in self.models.items()}
+        seen_as: dict[Any, int] = {}
+        self._alike = {
+            p: seen_as.setdefault((m.axis, m.quantity), len(seen_as)) for p, m in self.models.items()
+        }
 
     def predict(
         self,
@@ -78,7 +85,7 @@ class ModelSet:
         Returns
         -------
         dict of dict
-            By property, the columns of :meth:`SoilModel.columns_of`.
+            By property, the columns of :meth:`SoilModel.columns_of`; lists of one for a single spectrum.
 
         Raises
         ------
@@ -89,14 +96,18 @@ class ModelSet:
         for group in self._groups(properties):
             first = self.models[group[0]]
 
-            def work(start: int, group: Sequence[str] = group, first: SoilModel = first) -> list[Any]:
+            def work(start: int, group: Sequence[str] = group, first: SoilModel = first) -> Any:
                 check_time()
                 part = matrix_in(spectra[start : start + CHUNK], quantity, scale, first.quantity)
                 with np.errstate(all="ignore"):  # what a damaged spectrum does to numbers is told in words
-                    return self._piece(matrix_on(part, axis, first.axis), group)
+                    on_axis = matrix_on(part, axis, first.axis)
+                    return self._one(on_axis, group) if len(spectra) == 1 else self._piece(on_axis, group)
 
-            if not axis.to_unit(first.axis.unit).covers(first.axis):
+            if axis != first.axis and not axis.to_unit(first.axis.unit).covers(first.axis):
                 matrix_on(spectra[:1], axis, first.axis)  # says why, before any work
+            if len(spectra) == 1:
+                answers |= work(0)
+                continue
             starts = range(0, len(spectra), CHUNK)
             mapped = executor.map if executor is not None and len(starts) > 1 else map
             pieces = list(mapped(partial(work), starts))
@@ -109,21 +120,23 @@ class ModelSet:
 
     def _groups(self, properties: Sequence[str]) -> list[list[str]]:
         """Properties whose models see spectra alike, together."""
-        groups: dict[Any, list[str]] = {}
+        groups: dict[int, list[str]] = {}
         for prop in properties:
-            model = self.models[prop]
-            groups.setdefault((model.axis, model.quantity), []).append(prop)
+            groups.setdefault(self._alike[prop], []).append(prop)
         return list(groups.values())
 
     def _piece(
         self, spectra: npt.NDArray[np.float32], properties: Sequence[str]
     ) -> list[tuple[FloatArray, dict[str, FloatArray]]]:
         shared = Shared(spectra)
-        found = []
+        return [(self._answering[p].value(shared), shared.measures(self._domains[p])) for p in properties]
+
+    def _one(self, spectrum: npt.NDArray[np.float32], properties: Sequence[str]) -> dict[str, dict[str, Any]]:
+        shared = Shared(spectrum)
+        found = {}
         for prop in properties:
-            domain = self.models[prop].domain
-            measures = domain.measures_of(shared.treated(domain.pretreatment.steps))
-            found.append((self._answering[prop].value(shared), measures))
+            scaled = float(self._answering[prop].value(shared)[0])
+            found[prop] = self._columns[prop].of_one(scaled, shared.measures_of_one(self._domains[prop]))
         return found
 
 

@@ -327,7 +327,7 @@ def test_a_body_of_unknown_length_stops_at_the_limit(home: Home) -> None:
 
 
 def test_too_long_an_answer_is_given_up(home: Home) -> None:
-    with client_of(home, answer_seconds=0.0001) as client:
+    with client_of(home, answer_seconds=1e-6) as client:
         assert refused(client, 504, json=body([60]))["what"] == "the answer took too long"
 
 
