@@ -1,4 +1,4 @@
-"""The sensor that finds a person: gates that failed or warn, runs that failed, assets that grew too old.
+"""The sensor that finds a person: failed gates and runs, warnings, sensors that fail, assets that grew too old.
 
 Belongs here: reading the event log since the last tick. A failing check that does not block fails no run, so a
 run-failure sensor would stay silent about it; this one reads the check records themselves.
@@ -50,7 +50,7 @@ def alerts_sensor(settings: Settings) -> dg.SensorDefinition:
         name="alerts",
         minimum_interval_seconds=60,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Tells people of failed gates, warnings, failed runs and assets that are too old.",
+        description="Tells people of failed gates, warnings, failed runs, sensors that fail and assets that are too old.",
     )
     def alerts(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         addresses = settings.alerts.addresses()
@@ -58,7 +58,7 @@ def alerts_sensor(settings: Settings) -> dg.SensorDefinition:
             return dg.SkipReason("SOIL_ALERT_URLS names nobody to tell")
         definitions = context.repository_def
         assert definitions is not None  # noqa: S101  # given in every tick, real or built
-        log = _EventLog(context.instance, definitions.asset_graph.asset_check_keys, settings.alerts.ui_url)
+        log = _EventLog(context.instance, definitions.asset_graph.asset_check_keys, settings)
         if not context.cursor:
             context.update_cursor(json.dumps(vars(log.newest())))
             return dg.SkipReason("from now on: what happened earlier is not told")
@@ -82,10 +82,13 @@ def alerts_sensor(settings: Settings) -> dg.SensorDefinition:
 class _EventLog:
     """Alerts out of the instance's event log."""
 
-    def __init__(self, instance: dg.DagsterInstance, checks: Iterable[dg.AssetCheckKey], ui_url: str) -> None:
+    def __init__(
+        self, instance: dg.DagsterInstance, checks: Iterable[dg.AssetCheckKey], settings: Settings
+    ) -> None:
         self.instance = instance
         self.checks = sorted(checks)
-        self.ui_url = ui_url.rstrip("/")
+        self.limits = settings.watch.days()
+        self.ui_url = settings.alerts.ui_url.rstrip("/")
 
     def newest(self) -> _Place:
         """Return the place after everything that happened."""
@@ -113,6 +116,7 @@ class _EventLog:
         ):
             place.ages = record.storage_id
             yield from self._age(record.event_log_entry)
+        yield from self._ticks()
 
     def _verdicts(self, place: _Place, now: float) -> Iterator[Alert]:
         seen = set(place.seen)
@@ -165,15 +169,38 @@ class _EventLog:
         errors = [event.step_failure_data.error for event in events if event]
         return bool(errors) and all(e and e.cls_name == "DagsterAssetCheckFailedError" for e in errors)
 
+    def _ticks(self) -> Iterator[Alert]:
+        """Yield each sensor and schedule whose newest tick failed: what it watches over is watched no more.
+
+        Told again after the quiet time for as long as it lasts; one tick that failed between two good ones is not.
+        """
+        for state in self.instance.all_instigator_state():
+            newest = self.instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1)
+            if state.instigator_name != "alerts" and newest and newest[0].is_failure:
+                error = newest[0].error
+                while error is not None and error.cause is not None:
+                    error = error.cause
+                name, kind = state.instigator_name, state.instigator_type.value.lower()
+                yield Alert(
+                    "tick",
+                    f"{kind} {name}",
+                    "",
+                    error.message.strip() if error else "",
+                    self._address("automation"),
+                )
+
     def _age(self, entry: dg.EventLogEntry) -> Iterator[Alert]:
         change = entry.dagster_event.event_specific_data if entry.dagster_event else None
         if isinstance(change, FreshnessStateChange) and change.new_state is FreshnessState.FAIL:
             asset = change.key.to_user_string()
+            days = self.limits.get(asset)
             yield Alert(
                 "freshness",
                 asset,
                 "",
-                "older than its freshness policy allows",
+                "older than its freshness policy allows"
+                if days is None
+                else f"not made for {days:g} days or more (watch.stale_after_days)",
                 self._address(f"assets/{asset}"),
             )
 

@@ -71,6 +71,7 @@ def build_definitions(
             *([] if settings.deployment == "branch" else [alias_moves_sensor(settings)]),
             dg.AutomationConditionSensorDefinition(
                 "declared_automation",
+                description="Makes what its conditions ask for, once the gates before it passed.",
                 target=dg.AssetSelection.all(),
                 default_status=dg.DefaultSensorStatus.RUNNING,
                 minimum_interval_seconds=15,

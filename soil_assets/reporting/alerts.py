@@ -23,10 +23,11 @@ class Alert:
 
     Attributes
     ----------
-    kind : 'gate', 'warning', 'run' or 'freshness'
-        A blocking check that failed, one that warns, a run that failed, an asset that is too old.
+    kind : 'gate', 'warning', 'run', 'tick' or 'freshness'
+        A blocking check that failed, one that warns, a run that failed, a sensor or schedule that fails, an asset that
+        is too old.
     subject : str
-        The check, the job or the asset.
+        The check, the job, the sensor or the asset.
     partition : str
         The batch or property, or empty.
     summary : str
@@ -35,7 +36,7 @@ class Alert:
         Where to look, or empty.
     """
 
-    kind: Literal["gate", "warning", "run", "freshness"]
+    kind: Literal["gate", "warning", "run", "tick", "freshness"]
     subject: str
     partition: str
     summary: str
@@ -44,7 +45,7 @@ class Alert:
     @property
     def urgent(self) -> bool:
         """Whether something failed, as against something to look at."""
-        return self.kind in ("gate", "run")
+        return self.kind in ("gate", "run", "tick")
 
     @property
     def key(self) -> str:
@@ -114,7 +115,13 @@ def message(alerts: list[Alert], quiet: int = 0, deployment: str = "") -> Messag
     return Message(title, "\n".join(lines).strip() + "\n", failed > 0)
 
 
-_WORDS = {"gate": "Gate failed:", "warning": "Warning:", "run": "Run failed:", "freshness": "Too old:"}
+_WORDS = {
+    "gate": "Gate failed:",
+    "warning": "Warning:",
+    "run": "Run failed:",
+    "tick": "Cannot look:",
+    "freshness": "Too old:",
+}
 
 
 def _line(alert: Alert) -> str:

@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import email
-import json
-import socket
-import threading
 from collections.abc import Iterator
-from email.message import Message
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import pytest
-from aiosmtpd.controller import Controller
 from dagster._core.definitions.freshness import FreshnessState, FreshnessStateChange
 from dagster._core.events import DagsterEvent, DagsterEventType
 from dagster._core.events.log import EventLogEntry
@@ -23,41 +15,14 @@ from soil_assets.adapters.notify import NotDelivered
 from soil_assets.errors import BadInput
 from soil_assets_tests.conftest import Platform, make_platform
 from soil_assets_tests.defs.batches import land_garbage
-
-
-class Webhook:
-    """Takes JSON posts and keeps them; answers 500 while ``down``."""
-
-    def __init__(self) -> None:
-        hook = self
-        self.taken: list[dict[str, Any]] = []
-        self.down = False
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                if not hook.down:
-                    hook.taken.append(json.loads(body))
-                self.send_response(500 if hook.down else 200)
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.address = f"json://127.0.0.1:{self.server.server_port}/"
+from soil_assets_tests.defs.receivers import Webhook, listening, receiving_mail
 
 
 @pytest.fixture
 def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
-    hook = Webhook()
-    thread = threading.Thread(target=hook.server.serve_forever, daemon=True)
-    thread.start()
-    monkeypatch.setenv("SOIL_ALERT_URLS", hook.address)
-    yield hook
-    hook.server.shutdown()
-    hook.server.server_close()
-    thread.join()
+    with listening() as hook:
+        monkeypatch.setenv("SOIL_ALERT_URLS", hook.address)
+        yield hook
 
 
 def tick(platform: Platform, cursor: str | None) -> str:
@@ -177,31 +142,13 @@ def test_a_failed_run_is_told(platform: Platform, webhook: Webhook) -> None:
 
 
 def test_by_mail(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
-    letters: list[Message] = []
-
-    class Box:
-        async def handle_DATA(self, _server: object, _session: object, envelope: Any) -> str:
-            letters.append(email.message_from_bytes(envelope.content))
-            return "250 OK"
-
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    post = Controller(Box(), hostname="127.0.0.1", port=port)
-    post.start()
-    try:
-        monkeypatch.setenv(
-            "SOIL_ALERT_URLS", f"mailto://127.0.0.1:{port}?from=soil@example.org&to=lab@example.org"
-        )
+    with receiving_mail() as box:
+        monkeypatch.setenv("SOIL_ALERT_URLS", box.address)
         cursor = tick(platform, None)
         warn(platform, "b5", "wetter than the reference")
         tick(platform, cursor)
-    finally:
-        post.stop()
-    [letter] = letters
-    assert "1 to look at" in str(letter["Subject"])
-    text = b"".join(p.get_payload(decode=True) for p in letter.walk() if not p.is_multipart()).decode()  # type: ignore[misc]
-    assert "wetter than the reference" in text
+    assert "1 to look at" in str(box.letters[0]["Subject"])
+    assert "wetter than the reference" in box.text()
 
 
 def test_a_wrong_address_is_named_by_its_place_only(
