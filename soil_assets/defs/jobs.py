@@ -1,7 +1,7 @@
 """Jobs: what sensors and people start. Each is one stretch of the flow in one run.
 
-A run is one process: on a cluster one pod, which spares the imports of a pod a step. A backfill over a hundred batches is
-a hundred runs, and as many pods as the run queue lets go at a time.
+A run is one process: on a cluster one pod, which spares the imports of a pod a step. A backfill over a hundred batches
+is a hundred runs, and as many pods as the run queue lets go at a time.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ def run_tags(*assets: str) -> dict[str, Any]:
 @dg.executor(
     name="pods",
     # dagster_k8s's own schema is applied when the run starts: reading it here would import Kubernetes's client.
-    config_schema=dg.Field(dg.Permissive(), is_required=False, default_value={}),
+    config_schema=dg.Field(dict, is_required=False, default_value={}),
     requirements=multiple_process_executor_requirements(),
 )
 def pods(init_context: dg.InitExecutorContext) -> dg.Executor:
@@ -86,8 +86,9 @@ def pods(init_context: dg.InitExecutorContext) -> dg.Executor:
         ) from None
     given = {k: v for k, v in init_context.executor_config.items() if v is not None}
     processed = process_config(k8s_job_executor.config_schema.config_type, given)
-    if not processed.success:
-        raise dg.DagsterInvalidConfigError("the executor 'pods' cannot read its config", processed.errors, given)
+    if not processed.success or processed.value is None:
+        problems = "; ".join(e.message for e in processed.errors or [])
+        raise BadInput("the executor 'pods' cannot read its config", found=problems or repr(given))
     made = k8s_job_executor.executor_creation_fn
     assert made is not None  # noqa: S101  # every executor has one
     return made(init_context._replace(executor_config=processed.value, executor_def=k8s_job_executor))
