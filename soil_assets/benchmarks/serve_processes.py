@@ -262,6 +262,21 @@ def resident_bytes(pid: int) -> int:
     return own + sum(resident_bytes(int(child)) for child in children)
 
 
+def wait_for_rest(pid: int) -> None:
+    """Wait until a process has no children left: the service ends its reader of files when none come.
+
+    Raises
+    ------
+    RuntimeError
+        When it keeps them.
+    """
+    until = time.monotonic() + _PATIENCE / 4
+    while Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split():
+        if time.monotonic() > until:
+            raise RuntimeError("the process that reads files does not end")
+        time.sleep(0.2)
+
+
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

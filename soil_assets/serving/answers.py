@@ -6,6 +6,7 @@ Belongs here: the answer's form and how columns of numbers become it. Does not b
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -250,8 +251,8 @@ def answer(
         unit, name, version = loaded.model.unit, loaded.name, loaded.version
         values, inside = plain(of["value"]), plain(of["inside"])
         chosen = [float(v) for v in levels or loaded.model.levels]
-        lowers = [plain(of[f"lower_{level_name(v)}"]) for v in chosen]
-        uppers = [plain(of[f"upper_{level_name(v)}"]) for v in chosen]
+        lowers = [plain(of[_ends(v)[0]]) for v in chosen]
+        uppers = [plain(of[_ends(v)[1]]) for v in chosen]
         outside[prop] = len(inside) - sum(inside)
         for i, sample in enumerate(samples):
             sample["predictions"][prop] = {
@@ -269,6 +270,12 @@ def answer(
     said = {"request_id": request_id, "n": len(samples), "outside": outside, "samples": samples}
     drawn = {"preview": preview(asked)} if asked.wanted.preview else {}
     return {**said, "notes": list(asked.notes), **drawn}
+
+
+@lru_cache(maxsize=64)
+def _ends(level: float) -> tuple[str, str]:
+    """Return the names of an interval's columns."""
+    return f"lower_{level_name(level)}", f"upper_{level_name(level)}"
 
 
 def plain(column: Any) -> list[Any]:

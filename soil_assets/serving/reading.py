@@ -16,6 +16,7 @@ import os
 import re
 import sys
 import tempfile
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -30,6 +31,8 @@ from soil_assets.spectra.axis import Axis
 
 #: A fresh process after this many files: whatever a format's library leaks goes with the old one.
 _FILES_A_PROCESS = 200
+#: The process ends, and its memory is free, when no file came for this long.
+IDLE_SECONDS = 10.0
 _LONGEST_LINE = 64 << 20
 _MEMORY = 4 << 30
 _ENVIRONMENT = (
@@ -56,13 +59,15 @@ class FileQuery(Wanted):
 
 
 class FileReader:
-    """Reads uploaded files, one at a time, in a process that is started when the first one comes."""
+    """Reads uploaded files, one at a time, in a process that starts with the first one and ends when none come."""
 
     def __init__(self, service: Service) -> None:
         self.service = service
         self._process: asyncio.subprocess.Process | None = None
         self._left = 0
         self._turn = asyncio.Lock()
+        self._rest: asyncio.TimerHandle | None = None
+        self._ending: asyncio.Task[None] | None = None
 
     async def read(self, content: bytes, query: FileQuery) -> Asked:
         """Return the spectra of a file.
@@ -74,7 +79,7 @@ class FileReader:
         Refused
             422 when reading takes longer, or more memory, than a file may.
         """
-        async with self._turn:
+        async with self._turn, self._awake():
             with tempfile.TemporaryDirectory(prefix="soil-upload-") as folder:
                 file = Path(folder) / _plain_name(query.filename)
                 await asyncio.to_thread(file.write_bytes, content)
@@ -91,8 +96,32 @@ class FileReader:
                     raise BadInput(**{**told["error"], "file": told["error"].get("file") or file.name})
                 return await asyncio.to_thread(_asked, told, f"{folder}/.spectra.npz", query)
 
+    @contextlib.asynccontextmanager
+    async def _awake(self) -> AsyncIterator[None]:
+        """Keep the process while a file is read; let it end some time after the last one."""
+        if self._rest is not None:
+            self._rest.cancel()
+        try:
+            yield
+        finally:
+            loop = asyncio.get_running_loop()
+            self._rest = loop.call_later(IDLE_SECONDS, self._idle)
+
+    def _idle(self) -> None:
+        self._ending = asyncio.ensure_future(self._end())  # kept: a task that nobody holds may vanish
+
+    async def _end(self) -> None:
+        if not self._turn.locked():
+            async with self._turn:
+                await self._stop()
+
     async def close(self) -> None:
-        """End the process."""
+        """End the process, for good."""
+        if self._rest is not None:
+            self._rest.cancel()
+        await self._stop()
+
+    async def _stop(self) -> None:
         process, self._process = self._process, None
         if process is not None:
             with contextlib.suppress(ProcessLookupError):
@@ -110,10 +139,10 @@ class FileReader:
         except (TimeoutError, OSError, ValueError):
             line = b""
         except BaseException:
-            await self.close()  # a client that left must not get its file read to someone else
+            await self._stop()  # a client that left must not get its file read to someone else
             raise
         if not line:
-            await self.close()
+            await self._stop()
             raise Refused(
                 422,
                 "the file cannot be read in the time and memory that a file may take",
@@ -125,7 +154,7 @@ class FileReader:
 
     async def _running(self) -> asyncio.subprocess.Process:
         if self._process is None or self._process.returncode is not None or self._left <= 0:
-            await self.close()
+            await self._stop()
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",

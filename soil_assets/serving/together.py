@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 #: Spectra worked on at a time: a few megabytes, which stay in the processor's cache.
 CHUNK = 256
+_AXES_MET = 32
 
 
 class ModelSet:
@@ -56,6 +57,7 @@ class ModelSet:
         self._alike = {
             p: seen_as.setdefault((m.axis, m.quantity), len(seen_as)) for p, m in self.models.items()
         }
+        self._met: dict[tuple[int, int], tuple[Axis, Axis, bool]] = {}
 
     def predict(
         self,
@@ -95,15 +97,18 @@ class ModelSet:
         answers: dict[str, dict[str, Any]] = {}
         for group in self._groups(properties):
             first = self.models[group[0]]
+            same = self._same(axis, first.axis)
 
-            def work(start: int, group: Sequence[str] = group, first: SoilModel = first) -> Any:
+            def work(
+                start: int, group: Sequence[str] = group, first: SoilModel = first, same: bool = same
+            ) -> Any:
                 check_time()
                 part = matrix_in(spectra[start : start + CHUNK], quantity, scale, first.quantity)
                 with np.errstate(all="ignore"):  # what a damaged spectrum does to numbers is told in words
-                    on_axis = matrix_on(part, axis, first.axis)
+                    on_axis = part if same else matrix_on(part, axis, first.axis)
                     return self._one(on_axis, group) if len(spectra) == 1 else self._piece(on_axis, group)
 
-            if axis != first.axis and not axis.to_unit(first.axis.unit).covers(first.axis):
+            if not same and not axis.to_unit(first.axis.unit).covers(first.axis):
                 matrix_on(spectra[:1], axis, first.axis)  # says why, before any work
             if len(spectra) == 1:
                 answers |= work(0)
@@ -117,6 +122,17 @@ class ModelSet:
                 measures = {m: np.concatenate([p[i][1][m] for p in pieces]) for m in names}
                 answers[prop] = self.models[prop].columns_of(scaled, measures)
         return {p: answers[p] for p in properties}
+
+    def _same(self, axis: Axis, other: Axis) -> bool:
+        """Tell whether two axes are equal; requests bring the same few objects again and again."""
+        key = id(axis), id(other)
+        found = self._met.get(key)
+        if found is None or found[0] is not axis or found[1] is not other:
+            if len(self._met) >= _AXES_MET:
+                self._met.clear()
+            # The axes are kept, so that nothing else gets their place and with it their number.
+            found = self._met[key] = (axis, other, axis == other)
+        return found[2]
 
     def _groups(self, properties: Sequence[str]) -> list[list[str]]:
         """Properties whose models see spectra alike, together."""
