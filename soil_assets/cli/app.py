@@ -57,6 +57,7 @@ from soil_assets.cli import (  # noqa: E402  # each registers its commands
     branch,  # noqa: F401
     comment,  # noqa: F401
     data,  # noqa: F401
+    metrics,  # noqa: F401
     models,  # noqa: F401
     pipeline,  # noqa: F401
     platform,  # noqa: F401

@@ -50,7 +50,7 @@ def alerts_sensor(settings: Settings) -> dg.SensorDefinition:
         name="alerts",
         minimum_interval_seconds=60,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Tells people of failed gates, warnings, failed runs, sensors that fail and assets that are too old.",
+        description="Tells people of failed gates and runs, warnings, sensors that fail, assets that are too old.",
     )
     def alerts(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         addresses = settings.alerts.addresses()
