@@ -1,7 +1,7 @@
-"""One spectrum's way through pre-treatments, domain and intervals, without the cost of arrays of one.
+"""Pre-treatments in few passes over a spectrum; domain and intervals of one spectrum without the cost of arrays of one.
 
-Belongs here: forms that say for a single spectrum what ``modeling`` says for many, in few calls of numpy, and that
-leave everything else to ``modeling``: many spectra, steps of another kind, spectra outside the domain, missing values.
+Belongs here: forms that say what ``modeling`` says, faster, and that leave everything else to ``modeling``: steps of
+another kind, many spectra's intervals, spectra outside the domain, missing values.
 Does not belong here: predictors (``serving.compiled``), what the numbers mean (``modeling.model``).
 """
 
@@ -47,8 +47,7 @@ class Chain:
     def last(self, spectra: FloatArray) -> FloatArray:
         """Apply the last step to what the steps before it gave, shape (n, n_bands)."""
         step = self.steps[-1]
-        quick = _ONE_ROW.get(step.name) if len(spectra) == 1 else None
-        return pretreatment_steps.apply(step, spectra) if quick is None else quick(spectra, step)
+        return _QUICK.get(step.name, _as_modelled)(spectra, step)
 
 
 @lru_cache(maxsize=512)
@@ -57,24 +56,32 @@ def chain_of(steps: Steps) -> Chain:
     return Chain(chain_of(steps[:-1]) if steps else None, steps)
 
 
+def _as_modelled(spectra: FloatArray, step: Step) -> FloatArray:
+    return pretreatment_steps.apply(step, spectra)
+
+
 def _snv(spectra: FloatArray, step: Step) -> FloatArray:
-    row = spectra[0]
-    centred = row - np.add.reduce(row) / row.size
-    spread = math.sqrt(float(centred @ centred) / row.size)
-    if not spread > 0.0:  # flat, or a value is missing
-        return pretreatment_steps.apply(step, spectra)
-    centred /= spread
-    return np.asarray(centred[None, :])
+    n_bands = spectra.shape[1]
+    centred = spectra - (np.add.reduce(spectra, axis=1) / n_bands)[:, None]
+    spread = np.sqrt(np.einsum("ij,ij->i", centred, centred) / n_bands)
+    if not (spread > 0.0).all():  # a flat spectrum, or a missing value
+        return _as_modelled(spectra, step)
+    centred /= spread[:, None]
+    return np.asarray(centred)
 
 
 def _savgol(spectra: FloatArray, step: Step) -> FloatArray:
     window = step.parameters["window"]
-    row = spectra[0]
-    if row.size < window:
-        return pretreatment_steps.apply(step, spectra)  # says why not
+    if spectra.shape[1] < window:
+        return _as_modelled(spectra, step)  # says why not
     first, middle, last = _taps(window, step.parameters["polyorder"], step.parameters["deriv"])
-    inner = np.correlate(row, middle, "valid")
-    return np.concatenate((first @ row[:window], inner, last @ row[-window:]))[None, :]
+    half = window // 2
+    filtered = np.empty_like(spectra)
+    filtered[:, :half] = spectra[:, :window] @ first.T
+    filtered[:, -half:] = spectra[:, -window:] @ last.T
+    for row, into in zip(spectra, filtered, strict=True):  # a spectrum at a time stays in the nearest cache
+        into[half:-half] = np.correlate(row, middle, "valid")
+    return filtered
 
 
 @lru_cache(maxsize=64)
@@ -86,7 +93,7 @@ def _taps(window: int, polyorder: int, deriv: int) -> tuple[FloatArray, FloatArr
     return weights[:half].copy(), weights[half].copy(), weights[half + 1 :].copy()
 
 
-_ONE_ROW = {"snv": _snv, "savgol": _savgol}
+_QUICK = {"snv": _snv, "savgol": _savgol}
 
 
 class Domain:

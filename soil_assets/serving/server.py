@@ -7,6 +7,7 @@ Does not belong here: the application.
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from typing import Any
 
@@ -21,6 +22,7 @@ from soil_assets.serving.service import PredictionService
 HEAD_SECONDS = 10.0
 _KEEP_ALIVE = 65  # longer than the 60 seconds after which common load balancers drop an idle connection
 _DRAIN = 30
+_RUBBISH = (50_000, 20, 20)
 
 
 class PatientProtocol(HttpToolsProtocol):
@@ -80,4 +82,8 @@ def configuration(service: PredictionService, host: str, port: int) -> uvicorn.C
 
 def serve(service: PredictionService, host: str, port: int) -> None:
     """Answer until the process is told to stop; requests under way are finished first."""
+    # Models and libraries stay for good: looking through them again for rubbish would only delay requests.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_RUBBISH)
     uvicorn.Server(configuration(service, host, port)).run()

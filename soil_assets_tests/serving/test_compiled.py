@@ -50,7 +50,9 @@ def test_together_as_alone(kind: str) -> None:
             if column in ("inside", "reason"):
                 assert list(found[one.property][column]) == table[column].tolist()
             else:
-                np.testing.assert_allclose(found[one.property][column], table[column], rtol=1e-8, atol=1e-9)
+                # The distance of a training spectrum from itself is the root of what rounding leaves of zero.
+                slack = 1e-6 if column == "distance" else 1e-9
+                np.testing.assert_allclose(found[one.property][column], table[column], rtol=1e-8, atol=slack)
 
 
 def test_kinds_may_be_mixed() -> None:
