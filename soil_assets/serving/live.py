@@ -29,6 +29,10 @@ _FOLLOWED = re.compile(
 )
 
 
+#: How fast models are is the best of so many tries: something else may have had the processor.
+_TRIES = 5
+
+
 @dataclass(frozen=True)
 class Followed:
     """A registered model and which of its versions answers: a pinned one, or the one that an alias names.
@@ -103,11 +107,16 @@ class Snapshot:
             # One band more than the model has: resampling loads its libraries now, and not in a client's request.
             other = Axis(np.linspace(axis.values[0], axis.values[-1], len(axis) + 1), axis.unit)
             together.predict(ramp, other, one.model.quantity, "fraction", [prop])
-        began = time.perf_counter()
-        for prop, one in models.items():
-            ramp = np.linspace(0.2, 0.8, len(one.model.axis), dtype=np.float32)[None, :] ** 2
-            together.predict(ramp, one.model.axis, one.model.quantity, "fraction", [prop])
-        return cls(models, together, time.perf_counter() - began)
+        return cls(models, together, min(_seconds(models, together) for _ in range(_TRIES)))
+
+
+def _seconds(models: Mapping[str, LoadedModel], together: ModelSet) -> float:
+    """Return how long one spectrum takes through all models."""
+    began = time.perf_counter()
+    for prop, one in models.items():
+        ramp = np.linspace(0.2, 0.8, len(one.model.axis), dtype=np.float32)[None, :] ** 2
+        together.predict(ramp, one.model.axis, one.model.quantity, "fraction", [prop])
+    return time.perf_counter() - began
 
 
 @dataclass
