@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from soil_assets.branch_settings import BranchDeployments
 from soil_assets.errors import BadInput
 from soil_assets.property_settings import PropertyName, PropertySettings
 from soil_assets.quality_policy import QualityPolicy as QualityPolicy  # one of the policies below
@@ -166,6 +167,7 @@ class Settings(_Section):
     landing: Landing = Landing()
     alerts: Alerts = Alerts()
     watch: Watch = Watch()
+    branches: BranchDeployments = BranchDeployments()
     release: Release = Release()
     service: Service = Service()
     storage: Storage = Storage()

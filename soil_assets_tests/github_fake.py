@@ -221,6 +221,10 @@ _ROUTES: tuple[tuple[str, Any], ...] = (
     (r"PATCH issues/comments/(\d+)", _edit_comment),
     (r"DELETE issues/comments/(\d+)", _delete_comment),
     (r"POST statuses/([0-9a-f]{40})", _set_status),
+    (
+        r"GET commits/([0-9a-f]{40})/statuses",
+        lambda self, m, q, _: self._list([s for s in reversed(self.statuses) if s["sha"] == m[1]], q),
+    ),
     (r"POST git/blobs", lambda self, _m, _q, body: self._store("blob", {"content": body["content"]})),
     (r"POST git/trees", _tree),
     (r"POST git/commits", _commit),

@@ -89,6 +89,10 @@ class GitHub:
         """Remove a comment."""
         self.call("DELETE", f"issues/comments/{comment}")
 
+    def statuses(self, sha: str) -> Iterator[dict[str, Any]]:
+        """Yield the status checks of a commit, the newest first; nothing is asked before the first is wanted."""
+        yield from self._pages(f"commits/{sha}/statuses")
+
     def set_status(self, sha: str, state: str, context: str, words: str, url: str = "") -> None:
         """Set a status check on a commit; GitHub takes 140 characters of description."""
         facts = {"state": state, "context": context, "description": words[:140]}

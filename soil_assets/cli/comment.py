@@ -80,7 +80,8 @@ def comment(
             "no token", column="GITHUB_TOKEN", mend="give the job's token to this step's environment"
         )
     github = GitHub(os.environ.get("GITHUB_API_URL", "https://api.github.com"), repository, token)
-    if not head.belongs_to(github.pull_request(found.number), found.number):
+    pull_request = github.pull_request(found.number)
+    if not head.belongs_to(pull_request, found.number):
         said = {"outcome": "superseded", "number": found.number, "sha": head.sha}
         if as_json:
             show_json(said)
@@ -92,7 +93,11 @@ def comment(
         found.facts,
         settings.policy,
         _benchmark(settings),
-        head.origin(found.number, settings.alerts.ui_url),
+        head.origin(
+            found.number,
+            settings.alerts.ui_url,
+            settings.branches.address(pull_request, github.statuses(head.sha)),
+        ),
         github.changed_files(found.number),
     )
     made = report_of(facts)

@@ -31,9 +31,9 @@ class Head:
     branch: str = ""
     repository: str = ""
 
-    def origin(self, number: int, ui_url: str) -> Origin:
+    def origin(self, number: int, ui_url: str, deployment_url: str = "") -> Origin:
         """Return where the report is from."""
-        return Origin(number, self.sha, self.run_url, ui_url)
+        return Origin(number, self.sha, self.run_url, ui_url, deployment_url)
 
     def belongs_to(self, pull_request: Mapping[str, Any], number: int) -> bool:
         """Whether this run's commit is the head of that pull request; False when the pull request has moved on.

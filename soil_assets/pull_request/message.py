@@ -40,6 +40,7 @@ class Origin:
     sha: str
     run_url: str = ""
     ui_url: str = ""
+    deployment_url: str = ""
 
 
 def trusted(
@@ -72,6 +73,10 @@ def trusted(
             properties={p.name: {"comparison": p.comparison} for p in again.properties if p.comparison},
         )
     links = {}
+    if origin.deployment_url:
+        links["this change's own deployment: Dagster with its assets beside production's"] = (
+            origin.deployment_url
+        )
     if origin.run_url:
         links["run in CI"] = origin.run_url
         links["artifacts: this report as HTML and JSON, with its plots"] = f"{origin.run_url}#artifacts"
