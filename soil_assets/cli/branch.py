@@ -8,7 +8,8 @@ import typer
 
 from soil_assets.cli.app import app
 from soil_assets.cli.console import AsJson, show, show_json
-from soil_assets.config import load_settings
+from soil_assets.config import branch_from_environment, load_settings
+from soil_assets.errors import BadInput
 
 branch = typer.Typer(help="Branch deployments: what they keep beside production.", no_args_is_help=True)
 app.add_typer(branch, name="branch")
@@ -32,12 +33,23 @@ def list_(as_json: AsJson = False) -> None:
 
 @branch.command()
 def remove(
-    name: Annotated[str, typer.Argument(help="As it was in SOIL_BRANCH, for example pr-12.")],
+    name: Annotated[str, typer.Argument(help="As it was in SOIL_BRANCH, for example pr-12.")] = "",
+    git_branch: Annotated[
+        str, typer.Option(help="The git branch, where Dagster+ named the deployment after it.")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Delete what a closed branch wrote; production's values are out of reach, and twice does no harm."""
     from soil_assets.defs.branches import remove_branch
 
+    if bool(name) == bool(git_branch):
+        raise BadInput(
+            "which branch is to be removed?",
+            found=f"name {name!r}, --git-branch {git_branch!r}",
+            expected="one of the two",
+            mend="give the name that soil branch list tells, or --git-branch",
+        )
+    name = name or branch_from_environment({"SOIL_BRANCH": git_branch})
     gone = remove_branch(load_settings(), name)
     if as_json:
         show_json({"branch": name, "removed": gone})

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from soil_assets.cli import app
+from soil_assets.config import branch_from_environment
 from soil_assets.errors import BadInput
 from soil_assets.storage import Store
 
@@ -41,3 +42,19 @@ def test_a_path_is_no_branch(home: Path) -> None:
     result = CliRunner().invoke(app, ["branch", "remove", "../data"])
     assert isinstance(result.exception, BadInput)
     assert Store(f"{home}/data").exists("assets/a/current.json")
+
+
+def test_a_deployment_that_was_named_after_a_git_branch_is_found_by_it(home: Path) -> None:
+    """Dagster+ names no number: the name is made of the git branch, here as in the deployment."""
+    name = branch_from_environment({"DAGSTER_CLOUD_GIT_BRANCH": "feature/new-lab"})
+    Store(f"{home}/data/branches/{name}").write("assets/a/current.json", b"theirs")
+    told = said("branch", "remove", "--git-branch", "feature/new-lab")
+    assert told["removed"] == [f"{home}/data/branches/{name}"]
+    assert said("branch", "list") == {"branches": ["pr-1", "pr-2"]}
+
+
+@pytest.mark.parametrize("words", [(), ("pr-1", "--git-branch", "feature/new-lab")])
+def test_one_of_the_two_names_is_needed(home: Path, words: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(app, ["branch", "remove", *words])
+    assert isinstance(result.exception, BadInput)
+    assert said("branch", "list") == {"branches": ["pr-1", "pr-2"]}
