@@ -186,6 +186,26 @@ def test_the_schedule_asks_for_each_property_once_a_month(house: Platform) -> No
     assert run_job(house.definitions, house.instance, "validate_live_models", "clay").success
 
 
+def test_merged_code_that_computes_otherwise_asks_for_another_look(platform: Platform) -> None:
+    def ask() -> set[str]:
+        context = dg.build_sensor_context(
+            instance=platform.instance, repository_def=platform.definitions.get_repository_def()
+        )
+        asked = platform.definitions.resolve_sensor_def("merged_changes")(context)
+        requests = asked.run_requests or [] if isinstance(asked, dg.SensorResult) else []
+        return {f"{r.job_name}[{r.partition_key}]" for r in requests}
+
+    assert platform.run("benchmark_spectra").success
+    assert platform.run("live_model_validations", "clay").success
+    assert ask() == set()
+    platform.instance.report_runless_asset_event(
+        dg.AssetMaterialization(
+            "live_model_validations", partition="clay", tags={"dagster/code_version": "as it was"}
+        )
+    )
+    assert ask() == {"validate_live_models[clay]"}
+
+
 def test_the_schedule_says_what_is_missing(platform: Platform) -> None:
     assert requests(platform) == "nothing is registered yet"
 
