@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import dagster as dg
 
 from soil_assets.config import Settings
+from soil_assets.defs.dead_runs import bury, died, done_again, each_once, selection_of
 from soil_assets.defs.partitions import BATCH
 from soil_assets.defs.run import RunOutcome, run_job, run_selection
 from soil_assets.defs.staleness import why_stale
@@ -30,7 +31,11 @@ class Step:
 
 
 def tick(definitions: dg.Definitions, instance: dg.DagsterInstance, sensor_name: str) -> Iterator[Step]:
-    """Evaluate a sensor once as the daemon would, and run what it asks for, once for each run key."""
+    """Evaluate a sensor once as the daemon would, and run what it asks for, once for each run key.
+
+    Runs whose process died are done again first: a sensor that saw the first half of one would not ask again.
+    """
+    yield from redo(definitions, instance)
     sensor = definitions.resolve_sensor_def(sensor_name)
     key = f"by_hand/{sensor_name}"
     cursor = instance.daemon_cursor_storage.get_cursor_values({key}).get(key)
@@ -46,7 +51,7 @@ def tick(definitions: dg.Definitions, instance: dg.DagsterInstance, sensor_name:
         instance.add_dynamic_partitions(added.partitions_def_name, list(added.partition_keys))
     for request in result.run_requests or []:
         tags = {_RUN_KEY: request.run_key or "", _SENSOR: sensor_name}
-        if request.run_key and instance.get_runs_count(dg.RunsFilter(tags=tags)):
+        if request.run_key and not all(died(r) for r in instance.get_runs(dg.RunsFilter(tags=tags))):
             continue
         job = request.job_name or str(sensor.job_name)
         outcome = run_job(definitions, instance, job, request.partition_key, {**request.tags, **tags})
@@ -57,10 +62,46 @@ def tick(definitions: dg.Definitions, instance: dg.DagsterInstance, sensor_name:
         instance.daemon_cursor_storage.set_cursor_values({key: result.cursor})
 
 
+def redo(definitions: dg.Definitions, instance: dg.DagsterInstance) -> Iterator[Step]:
+    """Do again what processes that died had begun."""
+    waiting = bury(instance)
+    for run in each_once(waiting):
+        partition, names = run.tags.get("dagster/partition"), selection_of(run)
+        kept = {k: v for k, v in run.tags.items() if k in (_RUN_KEY, _SENSOR)}
+        if names:
+            what = ",".join(names)
+            outcome = run_selection(definitions, instance, what, partition, kept)
+        else:
+            what = run.job_name
+            outcome = run_job(definitions, instance, what, partition, kept)
+        yield Step(what, partition, "its process died", outcome)
+    done_again(instance, waiting)
+
+
 def bring_up_to_date(
     definitions: dg.Definitions, instance: dg.DagsterInstance, settings: Settings
 ) -> Iterator[Step]:
     """Run whatever is out of date from the frozen sets to the registry, in order; nothing else."""
+    yield from retrain(definitions, instance, settings)
+    yield from register_what_is_due(definitions, instance, settings)
+
+
+def register_what_is_due(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, settings: Settings
+) -> Iterator[Step]:
+    """Register the candidates whose gates passed and that are not registered yet."""
+    yield from redo(definitions, instance)
+    code = definitions.resolve_asset_graph().get(dg.AssetKey("registered_versions")).code_version
+    for prop in settings.properties:
+        why = registration_due(instance, prop, code)
+        if why is not None:
+            outcome = run_selection(definitions, instance, "registered_versions", prop)
+            yield Step("registered_versions", prop, why, outcome)
+
+
+def retrain(definitions: dg.Definitions, instance: dg.DagsterInstance, settings: Settings) -> Iterator[Step]:
+    """Run whatever is out of date from the frozen sets to the decision report, in order."""
+    yield from redo(definitions, instance)
     graph = definitions.resolve_asset_graph()
 
     def code(asset: str) -> str | None:
@@ -104,10 +145,6 @@ def bring_up_to_date(
     yield from run(
         "decision_report", None, why_stale(instance, "decision_report", None, code("decision_report"), told)
     )
-    for prop in properties:
-        yield from run(
-            "registered_versions", prop, registration_due(instance, prop, code("registered_versions"))
-        )
 
 
 def registration_due(instance: dg.DagsterInstance, prop: str, code_version: str | None) -> str | None:

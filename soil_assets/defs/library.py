@@ -9,12 +9,15 @@ import dagster as dg
 
 from soil_assets.defs.codecs import KNOWN_FILE
 from soil_assets.defs.io import has_value, load_file, load_value
+from soil_assets.defs.kept import kept
 from soil_assets.defs.partitions import BATCH
 from soil_assets.defs.resources import Soil
 
 if TYPE_CHECKING:
     from soil_assets.quality.known import KnownSpectra
 
+#: Indexes bound together.
+_VOLUME = 32
 _FROZEN = ("reference_spectra", "benchmark_spectra")
 
 
@@ -25,17 +28,60 @@ def known_scans(instance: dg.DagsterInstance, soil: Soil, batch: str) -> KnownSp
     """
     from soil_assets.quality.known import KnownSpectra
 
-    parts = [
+    shelf = kept(("known scans", soil.data.url), lambda: _Shelf(_frozen(soil)))
+    shelf.take_out(batch)  # it is judged now; whoever comes next finds what it has then
+    for name in sorted(instance.get_dynamic_partitions(BATCH)):
+        if name not in shelf and name != batch and has_value(soil.data, "validated_batches", name):
+            shelf.put(name, _index(soil, name))
+    parts = shelf.parts()
+    return KnownSpectra.joined(parts) if parts else None
+
+
+class _Shelf:
+    """The indexes of earlier batches, bound into volumes, so that a thousand of them are joined quickly."""
+
+    def __init__(self, frozen: list[KnownSpectra]) -> None:
+        self._volumes: list[tuple[set[str], KnownSpectra]] = [(set(), part) for part in frozen]
+        self._loose: dict[str, KnownSpectra] = {}
+        self._names: set[str] = set()
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._names
+
+    def put(self, name: str, part: KnownSpectra | None) -> None:
+        """Add a batch; one without an accepted scan has no index."""
+        self._names.add(name)
+        if part is not None:
+            self._loose[name] = part
+        if len(self._loose) == _VOLUME:
+            from soil_assets.quality.known import KnownSpectra
+
+            self._volumes.append((set(self._loose), KnownSpectra.joined(list(self._loose.values()))))
+            self._loose = {}
+
+    def take_out(self, name: str) -> None:
+        """Remove a batch, wherever it is bound."""
+        if name in self._names:
+            self._names.discard(name)
+            self._loose.pop(name, None)
+            self._volumes = [
+                (names - {name}, part.without_batch(name)) if name in names else (names, part)
+                for names, part in self._volumes
+            ]
+
+    def parts(self) -> list[KnownSpectra]:
+        """Return the indexes of all batches."""
+        return [part for _, part in self._volumes] + list(self._loose.values())
+
+
+def _frozen(soil: Soil) -> list[KnownSpectra]:
+    from soil_assets.quality.known import KnownSpectra
+
+    return [
         KnownSpectra.of(load_value(soil.data, asset).labelled("batch", asset))
         for asset in _FROZEN
         if has_value(soil.data, asset)
     ]
-    for name in sorted(instance.get_dynamic_partitions(BATCH)):
-        if name != batch and has_value(soil.data, "validated_batches", name):
-            part = _index(soil, name)
-            if part is not None:
-                parts.append(part)
-    return KnownSpectra.joined(parts) if parts else None
 
 
 def _index(soil: Soil, name: str) -> KnownSpectra | None:

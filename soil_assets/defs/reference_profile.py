@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from soil_assets.defs.kept import kept
 from soil_assets.defs.resources import Soil
 from soil_assets.errors import BadInput
 
@@ -45,7 +46,9 @@ def current_profile(
         record = refresh(soil, reference, who=_PLATFORM, why="the first profile of this platform")
         report_to_dagster(instance, record)
     key = f"reference_profile/profiles/{record['fingerprint']}.zip"
-    profile = loads(soil.data.read(key), soil.data.where(key))
+    profile = kept(
+        ("profile", soil.data.where(key)), lambda: loads(soil.data.read(key), soil.data.where(key))
+    )
     ours = (reference.axis, reference.quantity, reference.scale)
     if ours != (profile.axis, profile.quantity, profile.scale):
         raise BadInput(

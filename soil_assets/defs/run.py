@@ -13,6 +13,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from soil_assets.defs.dead_runs import process_tag
 from soil_assets.errors import BadInput
 
 #: The event log keeps every line; on the console a person gets the outcome, not the engine's diary.
@@ -93,7 +94,7 @@ def run_selection(
         instance=instance,
         asset_selection=keys,
         partition_key=partition if partitioned else None,
-        tags=dict(tags or {}),
+        tags={**(tags or {}), **process_tag()},
         raise_on_error=False,
     )
     return outcome_of(instance, result.run_id, result.success)
@@ -111,7 +112,7 @@ def run_job(
         run_config=_QUIET,
         instance=instance,
         partition_key=partition,
-        tags=dict(tags or {}),
+        tags={**(tags or {}), **process_tag()},
         raise_on_error=False,
     )
     return outcome_of(instance, result.run_id, result.success)

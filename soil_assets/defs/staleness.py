@@ -62,7 +62,12 @@ def _input_version(instance: dg.DagsterInstance, upstream: str, keys: Sequence[s
         return stored_data_version(instance, upstream)
     versions = [stored_data_version(instance, upstream, key) for key in sorted(keys)]
     known = [v for v in versions if v is not None]
-    return hashlib.sha256("".join(known).encode()).hexdigest() if known else None
+    return version_of_partitions(known) if known else None
+
+
+def version_of_partitions(versions: Sequence[str]) -> str:
+    """Return how dagster stores the version of an input of one or more partitions."""
+    return hashlib.sha256("".join(versions).encode()).hexdigest()
 
 
 def _tags(instance: dg.DagsterInstance, asset: str, partition: str | None) -> Mapping[str, str] | None:

@@ -60,7 +60,7 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
         before = soil.previous("raw_spectra", context.partition_key)
         changed = {} if before is None else {"changed": difference(before.batch, landed.batch).in_words()}
         seen = {} if landed.batch is None else batch_metadata(landed.batch)
-        if landed.batch is not None:
+        if landed.batch is not None and soil.draws(held=False):
             seen["spectra"] = png(plots.spectra(landed.batch, context.partition_key))
         unreadable = [f"{u.file}: {u.reason}" for u in landed.unreadable]
         return dg.MaterializeResult(
@@ -114,7 +114,6 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
     def validated_batches(
         context: dg.AssetExecutionContext, soil: Soil, raw_spectra: Any, reference_spectra: Any
     ) -> dg.MaterializeResult:
-        from soil_assets.adapters.great_expectations import evaluate
         from soil_assets.quality.gate import assess
         from soil_assets.quality.reference_figures import ReferenceFigures
         from soil_assets.reporting import plots
@@ -125,18 +124,18 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
             quantity=settings.axis.quantity,
             catalogue=soil.catalogue,
             policy=policy.quality,
-            evaluate=evaluate,
+            evaluate=soil.evaluator,
             known=known_scans(context.instance, soil, context.partition_key),
             reference_figures=ReferenceFigures.of(reference_spectra),
             releases=soil.releases(context.partition_key),
             used=settings.properties,
         )
         counts = dict(result.counts)
-        seen = (
-            {"spectra": png(plots.spectra(result.accepted, f"{context.partition_key}: accepted"))}
-            if len(result.accepted)
-            else {}
-        )
+        seen: dict[str, Any] = {}
+        if soil.draws(held=result.refused):
+            seen["page"] = address(batch_page(soil, context.partition_key, result, reference_spectra))
+            if len(result.accepted):
+                seen["spectra"] = png(plots.spectra(result.accepted, f"{context.partition_key}: accepted"))
         return dg.MaterializeResult(
             value=result,
             data_version=content_version(result),
@@ -146,7 +145,6 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
                 "quarantine_table": table(result.quarantine),
                 "findings": table(result.findings),
                 "notes": list(result.notes),
-                "page": address(batch_page(soil, context.partition_key, result, reference_spectra)),
             },
             check_results=[
                 *(
