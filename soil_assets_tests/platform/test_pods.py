@@ -66,20 +66,20 @@ def launch(
     tags: dict[str, Any] | None = None,
     context: dict[str, Any] | None = None,
     assets: list[str] | None = None,
-    definitions: dg.Definitions | None = None,
+    image: str = "",
 ) -> dg.DagsterRun:
     """Create a run of one of our jobs as the daemon would, and hand it to the run launcher."""
     from dagster._core.code_pointer import ModuleCodePointer
     from dagster._core.launcher import LaunchRunContext
     from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
 
-    defined = (definitions or build_definitions()).resolve_job_def(job)
+    defined = build_definitions().resolve_job_def(job)
     origin = JobPythonOrigin(
         job,
         RepositoryPythonOrigin(
             executable_path="python",
             code_pointer=ModuleCodePointer("soil_assets.definitions", "defs"),
-            container_image=chart.image(chart.values()),
+            container_image=image or chart.image(chart.values()),
             entry_point=["dagster"],
             container_context=chart.container_context(chart.values()) if context is None else context,
         ),
