@@ -39,14 +39,20 @@ _WAIT = 5.0
 @dataclass(frozen=True, eq=False)
 class _Entry:
     asked: Asked
-    rows: np.ndarray[Any, np.dtype[np.intp]]
-    columns: Mapping[str, Mapping[str, Any]]
+    #: None for all of them.
+    rows: np.ndarray[Any, np.dtype[np.intp]] | None
+    #: By property, values and whether they lie inside: what waits keeps nothing else of an answer.
+    said: Mapping[str, tuple[Any, Any]]
     versions: Mapping[str, int]
     request_id: str
     at: dt.datetime
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.asked) if self.rows is None else len(self.rows)
+
+    def of(self, column: Any) -> Any:
+        """Return what was sampled of a column, a matrix or a list."""
+        return np.asarray(column) if self.rows is None else np.asarray(column)[self.rows]
 
 
 @dataclass
@@ -113,13 +119,14 @@ class PredictionLog:
         models: Mapping[str, LoadedModel],
     ) -> None:
         """Take a sample of an answered request; returns at once."""
-        rows = np.arange(len(asked))
+        rows = None
         if self._share < 1.0:
-            rows = rows[np.array([random.random() < self._share for _ in rows], dtype=bool)]
-        if not len(rows):
-            return
+            rows = np.flatnonzero([random.random() < self._share for _ in range(len(asked))])
+            if not len(rows):
+                return
+        said = {p: (of["value"], of["inside"]) for p, of in columns.items()}
         versions = {p: models[p].version for p in columns}
-        entry = _Entry(asked, rows, columns, versions, request_id, dt.datetime.now(dt.UTC))
+        entry = _Entry(asked, rows, said, versions, request_id, dt.datetime.now(dt.UTC))
         with self._lock:
             self.counts.taken += len(entry)
             if self._closed or self._size + len(entry) > self._most:
@@ -154,7 +161,7 @@ class PredictionLog:
         """Write entries that belong into one file together; those that fail wait on, in front."""
         groups: dict[Any, list[_Entry]] = {}
         for e in entries:
-            kind = (e.at.date(), e.asked.axis, e.asked.quantity, e.asked.scale, tuple(e.columns))
+            kind = (e.at.date(), e.asked.axis, e.asked.quantity, e.asked.scale, tuple(e.said))
             groups.setdefault(kind, []).append(e)
         left: list[_Entry] = []
         for group in groups.values():
@@ -192,21 +199,22 @@ def _batch(entries: list[_Entry]) -> SpectralBatch:
 
     # One table for all: a table for each request would cost more than answering it did.
     columns: dict[str, Any] = {
-        "sample_id": [e.asked.ids[i] for e in entries for i in e.rows],
-        "request_id": [e.request_id for e in entries for _ in e.rows],
+        "sample_id": [
+            name
+            for e in entries
+            for name in (e.asked.ids if e.rows is None else map(e.asked.ids.__getitem__, e.rows))
+        ],
+        "request_id": [e.request_id for e in entries for _ in range(len(e))],
         "answered_at": [text for e in entries for text in [e.at.isoformat(timespec="milliseconds")] * len(e)],
     }
-    for prop in entries[0].columns:
-        values = [(np.asarray(e.columns[prop]["value"])[e.rows]) for e in entries]
-        columns[f"predicted_{prop}"] = np.concatenate(values)
-        columns[f"inside_{prop}"] = np.concatenate(
-            [np.asarray(e.columns[prop]["inside"])[e.rows] for e in entries]
-        )
+    for prop in entries[0].said:
+        columns[f"predicted_{prop}"] = np.concatenate([e.of(e.said[prop][0]) for e in entries])
+        columns[f"inside_{prop}"] = np.concatenate([e.of(e.said[prop][1]) for e in entries])
         columns[f"version_{prop}"] = np.repeat([e.versions[prop] for e in entries], [len(e) for e in entries])
     first = entries[0].asked
     return SpectralBatch(
         pd.DataFrame(columns),
-        np.concatenate([e.asked.spectra[e.rows] for e in entries]),
+        np.concatenate([e.of(e.asked.spectra) for e in entries]),
         first.axis,
         first.quantity,
         first.scale,
