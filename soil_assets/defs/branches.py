@@ -5,20 +5,19 @@ of each asset partition (``records/``); a branch takes these records over, so th
 code, or its own batches, change. It reads production's storage and never its database.
 """
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import dagster as dg
-from dagster._core.definitions.asset_checks.asset_check_evaluation import (
-    AssetCheckEvaluation,
-    AssetCheckEvaluationTargetMaterializationData,
-)
+from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluation
 
 from soil_assets.config import Settings
 from soil_assets.defs.gates import materialization
 from soil_assets.defs.partitions import BATCH, BATCHES
+from soil_assets.defs.verdict_events import report_verdict, run_for_verdicts, target_of
 from soil_assets.errors import BadInput
 from soil_assets.storage import Store, safe_key
 
@@ -26,6 +25,8 @@ from soil_assets.storage import Store, safe_key
 RECORDS_A_TICK = 200
 _RECORDS = "records"
 _WHOLE = "_whole"  # an asset without partitions
+#: Metadata of what was taken over: the digest of production's materialization.
+_VERSION = "production_version"
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,16 @@ class Record:
     run_id: str
     tags: Mapping[str, str]
     checks: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def version(self) -> str:
+        """Digest of the materialization."""
+        return _digest([self.run_id, dict(self.tags)])
+
+    @property
+    def verdicts(self) -> str:
+        """Digest of what the checks said."""
+        return _digest({name: dict(said) for name, said in self.checks.items()})
 
 
 def record_of(
@@ -98,9 +109,7 @@ def write_records_sensor(settings: Settings) -> dg.SensorDefinition:
             if record is None:
                 continue
             key = _key(record.asset, partition)
-            state = (
-                f"{record.run_id[:8]}:{len(record.checks)}:{sum(c['passed'] for c in record.checks.values())}"
-            )
+            state = _digest([record.version, record.verdicts])
             if known.get(key) != state:
                 store.write_json(key, asdict(record))
                 known[key] = state
@@ -125,35 +134,52 @@ def adopt_records_sensor(settings: Settings) -> dg.SensorDefinition:
     def adopt_records(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         definitions = context.repository_def
         assert definitions is not None  # noqa: S101  # given in every tick, real or built
-        taken = adopt(context.instance, definitions.asset_graph, Store(settings.main_url("data")))
+        known: dict[str, str] = json.loads(context.cursor) if context.cursor else {}
+        taken = adopt(context.instance, definitions.asset_graph, Store(settings.main_url("data")), known)
+        context.update_cursor(json.dumps(known, sort_keys=True))
         return dg.SkipReason(f"{taken} records taken over from production")
 
     return adopt_records
 
 
-def adopt(instance: dg.DagsterInstance, graph: Any, main: Store, limit: int = RECORDS_A_TICK) -> int:
-    """Report production's materializations and verdicts that this instance knows nothing of; return how many.
+def adopt(
+    instance: dg.DagsterInstance,
+    graph: Any,
+    main: Store,
+    known: dict[str, str],
+    limit: int = RECORDS_A_TICK,
+) -> int:
+    """Report production's materializations and verdicts that are news to this instance; return how many.
 
-    What the branch materialized itself is left alone. Upstream assets come first, so that nothing looks newer than
-    what was made from it.
+    What the branch materialized itself is left alone; what it took over follows production. Upstream assets come
+    first, so that nothing looks newer than what was made from it, and a verdict that changed about the same
+    materialization is reported alone: nothing downstream is made again because of it. ``known`` holds, and is given,
+    the digest of every record taken over.
     """
-    taken = 0
-    known = set(instance.get_dynamic_partitions(BATCH))
+    news = _News(instance, graph)
+    batches = set(instance.get_dynamic_partitions(BATCH))
     for asset in graph.toposorted_asset_keys:
         name = asset.path[-1]
         for key in main.files(f"{_RECORDS}/{name}"):
             record = _read(main, key)
-            if record is None or materialization(instance, name, record.partition) is not None:
+            if record is None:
                 continue
+            state = _digest([record.version, record.verdicts])
+            if known.get(key) == state:
+                continue
+            latest = materialization(instance, name, record.partition)
+            version = None if latest is None else _version_taken(latest)
+            if latest is not None and version is None:
+                continue  # the branch's own
             batch = record.partition if graph.get(asset).partitions_def == BATCHES else None
-            if batch is not None and batch not in known:
+            if batch is not None and batch not in batches:
                 instance.add_dynamic_partitions(BATCH, [batch])
-                known.add(batch)
-            _report(instance, asset, record, graph)
-            taken += 1
-            if taken == limit:
-                return taken
-    return taken
+                batches.add(batch)
+            news.report(asset, record, again=version != record.version)
+            known[key] = state
+            if news.count == limit:
+                return news.count
+    return news.count
 
 
 def asset_partitions(instance: dg.DagsterInstance, graph: Any) -> Iterator[tuple[dg.AssetKey, str | None]]:
@@ -191,25 +217,30 @@ def remove_branch(settings: Settings, branch: str) -> list[str]:
     return gone
 
 
-def _report(instance: dg.DagsterInstance, asset: dg.AssetKey, record: Record, graph: Any) -> None:
-    instance.report_runless_asset_event(
-        dg.AssetMaterialization(
-            asset,
-            partition=record.partition,
-            tags=dict(record.tags),
-            metadata={"taken_over_from": "production"},
-        )
-    )
-    latest = materialization(instance, record.asset, record.partition)
-    assert latest is not None  # noqa: S101  # reported a line above
-    target = AssetCheckEvaluationTargetMaterializationData(
-        storage_id=latest.storage_id, run_id=latest.run_id, timestamp=latest.timestamp
-    )
-    declared = {key.name for key in graph.get(asset).check_keys}
-    for name, said in record.checks.items():
-        if name in declared:  # a check that this branch's code no longer has says nothing here
-            instance.report_runless_asset_event(
-                AssetCheckEvaluation(
+class _News:
+    """Reports production's records to a branch's instance; verdicts as events of one run a tick."""
+
+    def __init__(self, instance: dg.DagsterInstance, graph: Any) -> None:
+        self.instance, self.graph, self.count = instance, graph, 0
+        self._run_id = ""
+
+    def report(self, asset: dg.AssetKey, record: Record, again: bool) -> None:
+        """Report a record's verdicts, and its materialization when ``again``."""
+        self.count += 1
+        if again:
+            self.instance.report_runless_asset_event(
+                dg.AssetMaterialization(
+                    asset,
+                    partition=record.partition,
+                    tags=dict(record.tags),
+                    metadata={_VERSION: record.version},
+                )
+            )
+        target = target_of(self.instance, record.asset, record.partition)
+        declared = {key.name for key in self.graph.get(asset).check_keys}
+        for name, said in record.checks.items():
+            if name in declared:  # a check that this branch's code no longer has says nothing here
+                evaluation = AssetCheckEvaluation(
                     asset_key=asset,
                     check_name=name,
                     passed=bool(said["passed"]),
@@ -220,7 +251,23 @@ def _report(instance: dg.DagsterInstance, asset: dg.AssetKey, record: Record, gr
                     target_materialization_data=target,
                     metadata={},
                 )
-            )
+                report_verdict(self.instance, evaluation, self._run())
+
+    def _run(self) -> str:
+        if not self._run_id:
+            self._run_id = run_for_verdicts(self.instance, "adopt_records", "taken over from production")
+        return self._run_id
+
+
+def _version_taken(latest: dg.EventLogRecord) -> str | None:
+    """Return the digest of what was taken over as ``latest``, or None when the branch made it itself."""
+    assert latest.asset_materialization is not None  # noqa: S101  # it is a materialization
+    version = latest.asset_materialization.metadata.get(_VERSION)
+    return None if version is None else str(version.value)
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
 
 def _read(main: Store, key: str) -> Record | None:

@@ -116,16 +116,15 @@ class DriftEvidence:
         """Keep what later batches need to know."""
         self.stream.keep(self.record)
 
-    def share_verdict(self, instance: dg.DagsterInstance) -> None:
-        """Let small batches that were judged with this one share its verdict, and be judged no more."""
+    def share_verdict(self, instance: dg.DagsterInstance, run_id: str) -> None:
+        """Let small batches that were judged with this one share its verdict, as events of the run that judged."""
         report, pooled = self.assessment.report, self.assessment.pooled_with
         if report.verdict == "not_judged" or not pooled:
             return
         self.stream.mark_judged(pooled, self.name, report.verdict)
         for other in pooled:
-            _report_checks(
-                instance, other, f"in the pool of {self.name}: {self.verdict_in_words()}", not report.blocks
-            )
+            words = f"in the pool of {self.name}: {self.verdict_in_words()}"
+            _report_checks(instance, run_id, other, words, not report.blocks)
 
 
 def gather(
@@ -193,34 +192,27 @@ def _trends(
     return trends(profile, means, run_length) if means else None
 
 
-def _report_checks(instance: dg.DagsterInstance, batch: str, words: str, passed: bool) -> None:
+def _report_checks(instance: dg.DagsterInstance, run_id: str, batch: str, words: str, passed: bool) -> None:
     """Report a pool's verdict as that of a smaller batch in it, about the version of it that is there now."""
-    from dagster._core.definitions.asset_checks.asset_check_evaluation import (
-        AssetCheckEvaluation,
-        AssetCheckEvaluationTargetMaterializationData,
-    )
+    from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluation
 
-    from soil_assets.defs.gates import materialization
+    from soil_assets.defs.verdict_events import report_verdict, target_of
 
-    record = materialization(instance, "drift_reports", batch)
-    if record is None:
+    target = target_of(instance, "drift_reports", batch)
+    if target is None:
         return
-    target = AssetCheckEvaluationTargetMaterializationData(
-        storage_id=record.storage_id, run_id=record.run_id, timestamp=record.timestamp
-    )
     for check, severity, blocking in (
         ("batch_drift", dg.AssetCheckSeverity.ERROR, True),
         ("judged", dg.AssetCheckSeverity.WARN, False),
     ):
-        instance.report_runless_asset_event(
-            AssetCheckEvaluation(
-                asset_key=dg.AssetKey("drift_reports"),
-                check_name=check,
-                passed=passed if check == "batch_drift" else True,
-                severity=severity,
-                blocking=blocking,
-                partition=batch,
-                target_materialization_data=target,
-                description=words,
-            )
+        evaluation = AssetCheckEvaluation(
+            asset_key=dg.AssetKey("drift_reports"),
+            check_name=check,
+            passed=passed if check == "batch_drift" else True,
+            severity=severity,
+            blocking=blocking,
+            partition=batch,
+            target_materialization_data=target,
+            description=words,
         )
+        report_verdict(instance, evaluation, run_id)

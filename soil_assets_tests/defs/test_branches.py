@@ -8,11 +8,13 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluation
 
 from soil_assets.defs.branches import remove_branch
 from soil_assets.defs.build import assets_of, blocking_of
 from soil_assets.defs.gates import materialization, select_batches
 from soil_assets.defs.io import load_value
+from soil_assets.defs.verdict_events import report_verdict, run_for_verdicts, target_of
 from soil_assets.errors import BadInput
 from soil_assets_tests.conftest import Platform, make_platform
 from soil_assets_tests.defs.batches import SHORT_RANGE, folds, land_as
@@ -120,6 +122,54 @@ def test_its_own_verdict_is_not_overwritten(both: tuple[Platform, Platform]) -> 
     assert own is not None
     assert again is not None
     assert again.storage_id == own.storage_id
+
+
+def test_a_verdict_that_production_changes_is_followed_once(both: tuple[Platform, Platform]) -> None:
+    """Only the verdict: what was taken over is not made again, and nothing looks newer than it was."""
+    production, _ = both
+    branch = make_platform(
+        Path(production.settings.home).parent / "another",
+        deployment="branch",
+        branch="pr-8",
+        storage={kind: production.settings.url(kind) for kind in ("landing", "data", "reports")},  # type: ignore[arg-type]
+    )
+    try:
+        _, cursor = tick(branch, "adopt_records")
+        checks = blocking_of(assets_of(branch.settings))
+        before = materialization(branch.instance, "drift_reports", "good")
+        assert before is not None
+        for passed in (
+            False,
+            True,
+            False,
+        ):  # more than once, which dagster's unique index refuses without a run
+            report_verdict(
+                production.instance,
+                AssetCheckEvaluation(
+                    asset_key=dg.AssetKey("drift_reports"),
+                    check_name="batch_drift",
+                    passed=passed,
+                    severity=dg.AssetCheckSeverity.ERROR,
+                    blocking=True,
+                    partition="good",
+                    target_materialization_data=target_of(production.instance, "drift_reports", "good"),
+                    description="judged again",
+                ),
+                run_for_verdicts(production.instance, "another_judge", "a test"),
+            )
+            tick(production, "keep_records")
+            said, cursor = tick(branch, "adopt_records", cursor)
+            assert "1 records" in str(said.skip_message), "the one that changed"
+            assert ("good" in select_batches(branch.instance, checks).taken) is passed
+        after = materialization(branch.instance, "drift_reports", "good")
+        assert after is not None
+        assert after.storage_id == before.storage_id
+        said, _ = tick(branch, "adopt_records")  # the cursor lost
+        assert materialization(branch.instance, "drift_reports", "good").storage_id == before.storage_id
+    finally:
+        branch.instance.dispose()
+        assert production.judge("good").success
+        tick(production, "keep_records")
 
 
 def test_records_are_written_once(both: tuple[Platform, Platform]) -> None:

@@ -7,10 +7,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import numpy as np
 import pytest
+from dagster._core.event_api import PartitionKeyFilter
 
 from soil_assets.config import DriftPolicy
 from soil_assets.defs.build import assets_of, blocking_of
@@ -97,6 +99,17 @@ def test_a_held_batch_goes_on_once_a_person_accepts_it_and_the_next_was_never_he
     assert 'href="drift.html"' in Path(house.soil.reports.where("batches/b2/index.html")).read_text()
 
 
+def verdicts_about(instance: dg.DagsterInstance, batch: str) -> list[Any]:
+    """Return every verdict of the drift gate about a batch that the event log holds, newest first."""
+    return list(
+        instance.event_log_storage.get_asset_check_execution_history(
+            dg.AssetCheckKey(dg.AssetKey("drift_reports"), "batch_drift"),
+            limit=20,
+            partition_filter=PartitionKeyFilter(key=batch),
+        )
+    )
+
+
 def test_small_batches_are_judged_together_and_share_the_verdict(tmp_path: Path) -> None:
     house = make_platform(
         tmp_path, policy={"drift": {"permutations": 499, "when_not_judged": "hold", "min_samples": 10}}
@@ -126,6 +139,14 @@ def test_small_batches_are_judged_together_and_share_the_verdict(tmp_path: Path)
         assert not house.judge("s3").gate_failed
         again = load_value(house.soil.data, "drift_reports", "s3")
         assert again == report, "judged again, the same pool and the same report"
+
+        assert house.judge("s1").gate_failed, "judged by itself once more, it waits again"
+        assert not house.judge("s3").gate_failed
+        [shared] = gate_records(house.instance, "drift_reports", ["batch_drift"], "s1")
+        assert shared.passed
+        assert "in the pool of s3" in shared.summary
+        said = verdicts_about(house.instance, "s2")
+        assert len(said) == len({r.run_id for r in said}) == 4, "its own and the pool's, each of its run"
     finally:
         house.instance.dispose()
 

@@ -66,7 +66,7 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
             check_samples_page(soil),
         )
         page = batch_page(soil, name, validated_batches, reference_spectra, facts)
-        found.share_verdict(context.instance)
+        found.share_verdict(context.instance, context.run.run_id)
         return dg.MaterializeResult(
             value=found.to_dict(),
             metadata={
