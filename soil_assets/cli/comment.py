@@ -54,7 +54,8 @@ def comment(
 
     Run it on main's checkout: report and plots are made by this code, by this soil.yaml, on this benchmark, whatever
     the artifact holds. GITHUB_REPOSITORY, GITHUB_TOKEN and GITHUB_API_URL say where. Exit code 0 when it was posted,
-    whatever the verdict: the status check "soil / decision" carries that.
+    whatever the verdict: the status check "soil / decision" carries that. Without a readable report the check says
+    "error", the exit code is 2.
     """
     from soil_assets.adapters.github import GitHub, Refused
     from soil_assets.pull_request.artifact import read_artifact
@@ -70,7 +71,6 @@ def comment(
             mend="give --backend cml --publish-url",
         )
     settings = load_settings()
-    found = read_artifact(artifact)
     head = head_of(event, sha, os.environ)
     server = os.environ.get("GITHUB_SERVER_URL", "https://github.com").rstrip("/")
     repository = os.environ.get("GITHUB_REPOSITORY", "")
@@ -80,8 +80,15 @@ def comment(
             "no token", column="GITHUB_TOKEN", mend="give the job's token to this step's environment"
         )
     github = GitHub(os.environ.get("GITHUB_API_URL", "https://api.github.com"), repository, token)
-    pull_request = github.pull_request(found.number)
-    if not head.belongs_to(pull_request, found.number):
+    try:
+        found = read_artifact(artifact)
+        pull_request = github.pull_request(found.number)
+        newest = head.belongs_to(pull_request, found.number)
+    except BadInput as error:  # a run that broke before its report must not leave the commit without a decision
+        if not dry_run:
+            github.set_status(head.sha, "error", CONTEXT, f"no report: {error.what}", head.run_url)
+        raise
+    if not newest:
         said = {"outcome": "superseded", "number": found.number, "sha": head.sha}
         if as_json:
             show_json(said)

@@ -227,7 +227,20 @@ def test_a_wrong_number_posts_nothing(
     artifact = write_artifact(tmp_path / "a", facts(), number=8)
     with pytest.raises(BadInput, match="does not belong to"):
         run(capsys, artifact, event(tmp_path, SHA))
-    assert {m for m, _, _ in fake.log} == {"GET"}
+    assert fake.comments == {}
+    assert [(m, path) for m, path, _ in fake.log if m != "GET"] == [("POST", f"statuses/{SHA}")]
+    assert [(s["sha"], s["state"]) for s in fake.statuses] == [(SHA, "error")], "its own commit is not left open"
+
+
+def test_a_run_that_broke_before_its_report_leaves_no_commit_without_a_decision(
+    fake: FakeGitHub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(BadInput, match="lacks a file"):
+        run(capsys, tmp_path / "nothing", event(tmp_path, SHA))
+    [status] = fake.statuses
+    assert (status["state"], status["context"]) == ("error", "soil / decision")
+    assert "lacks a file" in status["description"]
+    assert fake.comments == {}
 
 
 def test_a_run_that_was_overtaken_leaves_the_comment_alone(

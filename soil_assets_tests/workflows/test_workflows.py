@@ -185,7 +185,7 @@ def test_the_comment_is_created_then_renewed_among_250_others(
     assert fake.asked("PATCH")[-1] == f"issues/comments/{ours['id']}"
 
 
-@pytest.mark.parametrize("what", ["another number", "not JSON", "no permission"])
+@pytest.mark.parametrize("what", ["another number", "not JSON", "no artifact", "no permission"])
 def test_what_is_not_to_be_believed_or_not_allowed_fails_the_job(
     main: Path, tmp_path: Path, fake: FakeGitHub, what: str
 ) -> None:
@@ -196,6 +196,9 @@ def test_what_is_not_to_be_believed_or_not_allowed_fails_the_job(
     )
     if what == "not JSON":
         (folder / "report.json").write_text("{", encoding="utf-8")
+    if what == "no artifact":  # the run broke before its report
+        shutil.rmtree(tmp_path / "x")
+        (tmp_path / "x").mkdir()
     if what == "no permission":
         fake.faults = [
             Fault("POST", r"issues/7/comments", 403, {"message": "Resource not accessible"}, times=9)
@@ -206,10 +209,13 @@ def test_what_is_not_to_be_believed_or_not_allowed_fails_the_job(
     told = {
         "another number": "does not belong to",
         "not JSON": "not JSON",
+        "no artifact": "the artifact lacks a file",
         "no permission": "pull-requests: write",
     }
     assert told[what] in ran.output
     assert "Traceback" not in ran.output
+    states = {s["state"] for s in fake.statuses if s["sha"] == "a" * 40 and s["context"] == "soil / decision"}
+    assert states == ({"success"} if what == "no permission" else {"error"}), "never without a decision"
 
 
 def test_main_registers_what_passed(main: Path, tmp_path: Path) -> None:
