@@ -24,16 +24,17 @@ from soil_assets.defs.assets import (
     training,
     training_drift,
 )
+from soil_assets.defs.backfill import backfill_job
 from soil_assets.defs.branches import adopt_records_sensor, write_records_sensor
 from soil_assets.defs.freshness import with_freshness
 from soil_assets.defs.gates import blocking_checks
 from soil_assets.defs.io import SoilIOManager
 from soil_assets.defs.jobs import BATCH_JOB, JOBS, TRAFFIC_JOB
+from soil_assets.defs.pods import executor_of
 from soil_assets.defs.releases import alias_moves_sensor
 from soil_assets.defs.resources import Soil, mlflow_tracking
 from soil_assets.defs.schedules import LIVE_JOB, live_models_schedule
 from soil_assets.defs.sensors import merged_changes_sensor, new_batches_sensor
-from soil_assets.defs.pods import executor_of
 from soil_assets.defs.served_sensor import served_days_sensor
 
 
@@ -58,7 +59,7 @@ def build_definitions(
     }
     return dg.Definitions(
         assets=[*assets, drift.reference_profile(), releases.live_versions(settings)],
-        jobs=[*JOBS, TRAFFIC_JOB, LIVE_JOB],
+        jobs=[*JOBS, TRAFFIC_JOB, LIVE_JOB, backfill_job(assets)],
         schedules=live_models_schedule(settings),
         sensors=[
             new_batches_sensor(settings, BATCH_JOB.name),

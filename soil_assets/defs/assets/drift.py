@@ -57,15 +57,23 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
         name = context.partition_key
         found = gather(context.instance, soil, name, validated_batches.accepted, reference_spectra)
         found.remember()
-        report, pictures = found.assessment.report, found.pictures()
-        facts = DriftFacts(
-            report.verdict,
-            found.in_words(),
-            pictures,
-            drift_page(soil, name, found),
-            check_samples_page(soil),
-        )
-        page = batch_page(soil, name, validated_batches, reference_spectra, facts)
+        report = found.assessment.report
+        seen: dict[str, Any] = {}
+        if soil.draws(held=report.blocks):
+            pictures = found.pictures()
+            facts = DriftFacts(
+                report.verdict,
+                found.in_words(),
+                pictures,
+                drift_page(soil, name, found),
+                check_samples_page(soil),
+            )
+            page = batch_page(soil, name, validated_batches, reference_spectra, facts)
+            seen = {shown: png(picture) for shown, picture in pictures.items()}
+            seen |= {
+                "page": address(page),
+                "drift_report": address(soil.reports.where(f"batches/{name}/{facts.page}")),
+            }
         found.share_verdict(context.instance, context.run.run_id)
         return dg.MaterializeResult(
             value=found.to_dict(),
@@ -79,10 +87,8 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
                 "profile": report.profile,
                 "models": found.live.versions,
                 "tests": table(report.tests),
-                **{shown: png(picture) for shown, picture in pictures.items()},
+                **seen,
                 "notes": list(report.notes),
-                "page": address(page),
-                "drift_report": address(soil.reports.where(f"batches/{name}/{facts.page}")),
             },
             check_results=[
                 passed_or_not("batch_drift", not report.blocks, found.verdict_in_words()),
