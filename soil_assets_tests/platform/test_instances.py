@@ -35,7 +35,13 @@ def test_the_shared_blocks_of_both_files_are_equal() -> None:
     assert {k: v for k, v in local.items() if k not in OWN} == {
         k: v for k, v in production.items() if k not in OWN
     }
-    assert {"run_coordinator", "concurrency", "run_monitoring", "run_retries", "retention"} <= local.keys() - OWN
+    assert {
+        "run_coordinator",
+        "concurrency",
+        "run_monitoring",
+        "run_retries",
+        "retention",
+    } <= local.keys() - OWN
 
 
 @pytest.fixture(scope="module")
