@@ -84,7 +84,9 @@ def comment(
         found = read_artifact(artifact)
         pull_request = github.pull_request(found.number)
         newest = head.belongs_to(pull_request, found.number)
-    except BadInput as error:  # a run that broke before its report must not leave the commit without a decision
+    except (
+        BadInput
+    ) as error:  # a run that broke before its report must not leave the commit without a decision
         if not dry_run:
             github.set_status(head.sha, "error", CONTEXT, f"no report: {error.what}", head.run_url)
         raise
