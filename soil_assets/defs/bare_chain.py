@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
-
 from soil_assets.defs.resources import Soil, registry_of
 
 CHAIN = (
@@ -60,6 +59,7 @@ def call_chain(
     frozen : dict
         Values of the frozen sets by name; results are added to a copy.
     """
+    import inspect
     import logging
 
     from soil_assets.adapters.mlflow import quiet
@@ -80,9 +80,9 @@ def call_chain(
                     batch if name in CHAIN[:3] else prop, instance, run, logging.getLogger("soil"), definition
                 )
                 function = definition.op.compute_fn.decorated_fn  # type: ignore[union-attr]
-                wanted = definition.op.ins.keys() & values.keys()
-                given: dict[str, Any] = {k: values[k] for k in wanted}
-                if "mlflow" in definition.required_resource_keys:
-                    given["mlflow"] = mlflow
+                wanted = inspect.signature(function).parameters
+                given: dict[str, Any] = {
+                    k: v for k, v in (values | {"mlflow": mlflow}).items() if k in wanted
+                }
                 values[name] = function(context, soil=soil, **given).value
     return list(CHAIN)

@@ -44,7 +44,10 @@ def bury(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
                 run.run_id, {DIED_TAG: _WAITING}
             )  # first: a kill in between leaves it to be found
             instance.report_run_failed(run, message="the process of this run died; it is done again")
-    return list(instance.get_runs(dg.RunsFilter(tags={DIED_TAG: _WAITING})))
+    waiting = list(instance.get_runs(dg.RunsFilter(tags={DIED_TAG: _WAITING})))
+    for run in waiting:  # a step that trained held the pool's only place, and would hold it for ever
+        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+    return waiting
 
 
 def died(run: dg.DagsterRun) -> bool:

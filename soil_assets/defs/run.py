@@ -13,7 +13,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from soil_assets.defs.dead_runs import process_tag
+from soil_assets.defs.dead_runs import bury, process_tag
 from soil_assets.errors import BadInput
 
 #: The event log keeps every line; on the console a person gets the outcome, not the engine's diary.
@@ -88,6 +88,7 @@ def run_selection(
         known = [] if cut is None else cut.get_partition_keys(dynamic_partitions_store=instance)
         if partition not in known:
             raise BadInput("no such partition", found=partition, expected=", ".join(known) or "(none yet)")
+    bury(instance)  # a dead run may hold a place in a pool that this one would wait for
     job = definitions.resolve_implicit_global_asset_job_def()
     result = job.execute_in_process(
         run_config=_QUIET,
@@ -108,6 +109,7 @@ def run_job(
     tags: Mapping[str, str] | None = None,
 ) -> RunOutcome:
     """Run a job of the definitions in this process."""
+    bury(instance)
     result = definitions.resolve_job_def(job).execute_in_process(
         run_config=_QUIET,
         instance=instance,
