@@ -27,8 +27,8 @@ from soil_assets.defs.resources import Soil
 STATUSES = ("passed", "accepted", "unreadable", "refused", "drifting", "unfinished")
 _HELD_BY = dict(zip(BATCH_CHAIN, ("unreadable", "refused", "drifting"), strict=True))
 RESULTS = ("passed", "failed", "warned", "pending")
-QUANTILES = (0.5, 0.95, 1.0)
-#: Batches whose way to a verdict counts for the quantiles.
+SHARES = (0.5, 0.95, 1.0)
+#: Batches whose way to a verdict counts.
 NEWEST = 100
 #: Records that are read of a check at most.
 RECORDS = 20_000
@@ -45,8 +45,9 @@ FAMILIES: Mapping[str, tuple[str, tuple[str, ...]]] = {
         ("asset", "check", "result"),
     ),
     "soil_batch_verdict_seconds": (
-        f"Time from a batch's last file in the landing zone to its verdict, over the {NEWEST} newest batches.",
-        ("quantile",),
+        "Time from a batch's last file in the landing zone to its verdict within which a share of the "
+        f"{NEWEST} newest batches got it.",
+        ("share",),
     ),
     "soil_batch_waiting_seconds": (
         "Age of the oldest batch that landed and has no verdict yet; 0: none.",
@@ -230,7 +231,7 @@ def _tell_times(
         if at is not None:
             took.append((at, at - since))
     newest = sorted(seconds for _, seconds in sorted(took)[-NEWEST:])
-    for q in QUANTILES if newest else ():
-        rank = round(q * (len(newest) - 1))
-        found["soil_batch_verdict_seconds"].add(f"{q:g}", figure=newest[rank])
+    for share in SHARES if newest else ():
+        rank = round(share * (len(newest) - 1))
+        found["soil_batch_verdict_seconds"].add(f"{share:g}", figure=newest[rank])
     found["soil_batch_waiting_seconds"].add(figure=waiting)
