@@ -9,7 +9,7 @@ PYTEST_ARGS ?= -n auto --dist loadscope
 export SOIL_HOME    ?= $(CURDIR)/.soil
 export DAGSTER_HOME ?= $(CURDIR)
 
-.PHONY: demo ui setup test check format lint types lock clean help
+.PHONY: demo ui setup test check format lint types docs secrets sbom audit lock clean help
 
 help:            ## this list
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## ?/\t/' | expand -t 12
@@ -37,9 +37,22 @@ types: $(VENV)/dev.stamp      ## mypy, strict
 format: $(VENV)/dev.stamp     ## mend what ruff can mend
 	@$(BIN)/ruff format --quiet . && $(BIN)/ruff check --fix --quiet .
 
+docs: $(VENV)/dev.stamp       ## the documentation site, build/site/index.html; needs no network
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+secrets: $(VENV)/dev.stamp    ## look for secrets in the tracked files
+	@$(BIN)/python .ci/find_secrets.py
+
+sbom: $(VENV)/dev.stamp       ## what is inside, as CycloneDX: build/sbom.json
+	@mkdir -p build
+	@$(BIN)/python -W ignore -m cyclonedx_py requirements --pyproject pyproject.toml --output-reproducible -o build/sbom.json requirements.txt
+
+audit: $(VENV)/dev.stamp      ## ask for known weaknesses of everything in the locks
+	@$(BIN)/python .ci/audit.py
+
 lock: $(BIN)/uv               ## compile the pins again (hashed, no index address)
 	$(UV) compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" pyproject.toml -o requirements.txt
-	$(UV) compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" -c requirements.txt --extra k8s --extra dvc --extra alerts --extra serve --extra server --group dev --group bench pyproject.toml -o requirements-dev.txt
+	$(UV) compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" -c requirements.txt --extra k8s --extra dvc --extra alerts --extra serve --extra server --extra docs --group dev --group bench pyproject.toml -o requirements-dev.txt
 	$(UV) compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" -c requirements.txt --extra s3 --extra gcs --extra azure pyproject.toml -o requirements-cloud.txt
 	$(UV) compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" -c requirements.txt --extra serve --extra server --extra s3 --extra k8s --extra alerts pyproject.toml -o deploy/docker/requirements.txt
 

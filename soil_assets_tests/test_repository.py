@@ -105,7 +105,7 @@ def test_nothing_but_what_is_expected_lies_at_the_top() -> None:
         "soil_assets soil_assets_tests workspace.yaml dagster.yaml deploy .github pyproject.toml README.md"
     )
     expected = (
-        "Makefile soil.yaml docs LICENSE .ci .pre-commit-config.yaml "
+        "Makefile soil.yaml docs mkdocs.yml LICENSE .ci .pre-commit-config.yaml "
         "requirements.txt requirements-dev.txt requirements-cloud.txt"
     )
     by_tools = "dagster_cloud.yaml .gitignore .gitattributes .dvc .dvcignore dvc.yaml dvc.lock metrics.json batches"

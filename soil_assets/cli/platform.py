@@ -41,6 +41,7 @@ def run(
     Exit code 1 when a blocking check fails.
     """
     from soil_assets.defs.build import build_definitions
+    from soil_assets.defs.pipeline import add_landed_batches
     from soil_assets.defs.run import open_instance, run_selection
 
     if each and partition is not None:
@@ -55,6 +56,8 @@ def run(
         if each:
             _run_each(definitions, instance, settings, selection, record, go_on, as_json)
             return
+        if partition is not None:  # a batch that no daemon has seen yet
+            add_landed_batches(instance, settings)
         outcome = run_selection(definitions, instance, selection, partition)
     if as_json:
         show_json(

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from soil_assets.drift.features import bin_positions, features
-from soil_assets.reporting.canvas import BLUE, GREY, INK, ORANGE, png
+from soil_assets.reporting.canvas import BLUE, GREY, INK, ORANGE, cut, png
 from soil_assets.spectra.batch import SpectralBatch
 
 if TYPE_CHECKING:
@@ -213,7 +213,7 @@ def check_samples(chart: CheckChart, what: str = "Value", title: str = "Check sa
             ax.axhline(limit, color=INK, linewidth=0.8, linestyle="--")
         ax.set_xlabel("Scan, oldest first")
         ax.set_ylabel(what)
-        ax.set_title(title)
+        ax.set_title(cut(title))
         ax.legend(loc="best", fontsize=8)
 
     return png(draw)
