@@ -33,6 +33,8 @@ _EXTRAS = {
     "abfss": "azure",
     "az": "azure",
 }
+#: Clients of object stores, whose own errors tell that a call was cut.
+_CLIENTS = frozenset({"botocore", "aiobotocore", "aiohttp", "gcsfs", "google", "azure", "adlfs"})
 _SAFE_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=@ -]*")
 
 
@@ -132,7 +134,8 @@ class Store:
         if is_local(self.url):
             return local_path(self.where(key)).read_bytes()
         fs, path = self._fs(key)
-        return bytes(fs.cat_file(path))
+        with _answered(self.where(key)):
+            return bytes(fs.cat_file(path))
 
     def write(self, key: str, content: bytes) -> str:
         """Write ``content`` so that a reader sees all of it or nothing; return its URL."""
@@ -159,8 +162,9 @@ class Store:
                 raise
         else:
             fs, path = self._fs(key)
-            fs.makedirs(fs._parent(path), exist_ok=True)
-            fs.pipe_file(path, content)  # one PUT: object stores show whole objects only
+            with _answered(self.where(key)):
+                fs.makedirs(fs._parent(path), exist_ok=True)
+                fs.pipe_file(path, content)  # one PUT: object stores show whole objects only
         return self.where(key)
 
     def write_json(self, key: str, value: Any) -> str:
@@ -208,6 +212,25 @@ class Store:
 
     def _fs(self, key: str) -> tuple[Any, str]:
         return file_system(self.where(key) if key else self.url)
+
+
+@contextlib.contextmanager
+def _answered(where: str) -> Iterator[None]:
+    """Say in words when an object store does not answer: each kind raises errors of its own, few of them ``OSError``.
+
+    Raises
+    ------
+    ConnectionError
+        Naming the URL; what was there before is there still.
+    """
+    try:
+        yield
+    except (OSError, BadInput):
+        raise
+    except Exception as error:
+        if type(error).__module__.split(".")[0] not in _CLIENTS:
+            raise
+        raise ConnectionError(f"the store did not answer for {where}: {str(error)[:200]}") from error
 
 
 def _lock(handle: int) -> bool:

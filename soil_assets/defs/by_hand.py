@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import dagster as dg
 
 from soil_assets.config import Settings
-from soil_assets.defs.dead_runs import bury, died, done_again, each_once, selection_of
+from soil_assets.defs.dead_runs import bury, died, done_again, each_once, mark_broken_off, selection_of
 from soil_assets.defs.partitions import BATCH
 from soil_assets.defs.run import RunOutcome, run_job, run_selection
 from soil_assets.defs.staleness import why_stale
@@ -63,7 +63,8 @@ def tick(definitions: dg.Definitions, instance: dg.DagsterInstance, sensor_name:
 
 
 def redo(definitions: dg.Definitions, instance: dg.DagsterInstance) -> Iterator[Step]:
-    """Do again what processes that died had begun."""
+    """Do again what processes that died had begun, and what a lost connection broke off."""
+    mark_broken_off(instance)
     waiting = bury(instance)
     for run in each_once(waiting):
         partition, names = run.tags.get("dagster/partition"), selection_of(run)

@@ -18,6 +18,14 @@ import dagster as dg
 
 PROCESS_TAG = "soil/process"
 DIED_TAG = "soil/died"
+#: Failed runs that are looked at, newest first.
+_LOOKED_AT = 30
+_CONNECTION_ERRORS = frozenset(
+    {
+        "OperationalError", "InterfaceError", "ConnectionError", "ConnectionResetError", "ConnectionRefusedError",
+        "ConnectionAbortedError", "BrokenPipeError",
+    }
+)  # fmt: skip
 _WAITING, _DONE_AGAIN = "waiting", "done again"
 
 
@@ -48,6 +56,25 @@ def bury(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
     for run in waiting:  # a step that trained held the pool's only place, and would hold it for ever
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
     return waiting
+
+
+def mark_broken_off(instance: dg.DagsterInstance) -> None:
+    """Let runs wait to be done again that broke off: no step said why, or its connection was lost."""
+    failed = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]), limit=_LOOKED_AT)
+    for run in failed:
+        if PROCESS_TAG in run.tags and not died(run) and _lost_connection(instance, run.run_id):
+            instance.add_run_tags(run.run_id, {DIED_TAG: _WAITING})
+
+
+def _lost_connection(instance: dg.DagsterInstance, run_id: str) -> bool:
+    failures = instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
+    names = set()
+    for entry in failures:
+        error = entry.dagster_event.step_failure_data.error if entry.dagster_event else None
+        while error is not None:
+            names.add(error.cls_name)
+            error = error.cause
+    return not failures or bool(names & _CONNECTION_ERRORS)
 
 
 def died(run: dg.DagsterRun) -> bool:
