@@ -34,6 +34,8 @@ _FILES: dict[str, tuple[str, dict[str, str]]] = {
 _LIMESODA_PROPERTIES = ("soc", "som", "ph", "clay")
 #: The sets of the in-control table.
 IN_CONTROL = ("KSSL-500", "NIRsoil", "SSP.460", "SP.231", "H.138", "yamsys")
+#: Further sets of at least 100 soils, for the power only: no choice about the tests has looked at changes of them.
+CONFIRMATION = ("SL.125", "UL.120", "NRW.115", "SA.112")
 #: Where foreign scans come from: the largest other set that covers at least half of the set's axis.
 FOREIGN = {
     "KSSL-500": "H.138",
@@ -42,6 +44,10 @@ FOREIGN = {
     "SP.231": "SSP.460",
     "H.138": "KSSL-500",
     "yamsys": "KSSL-500",
+    "SL.125": "NIRsoil",
+    "UL.120": "NIRsoil",
+    "NRW.115": "KSSL-500",
+    "SA.112": "NIRsoil",
 }
 #: Foreign scans that resemble a set's own most (a like instrument, a like region): tabulated, not held.
 RESEMBLING = {"KSSL-500": "AfSIS", "SP.231": "SC.93", "H.138": "NRW.115", "yamsys": "H.138"}

@@ -74,6 +74,8 @@ class Pool:
         #: Names of the summaries that every row has.
         self.summary_names = [n for n, c in zip(SUMMARIES, summaries.T, strict=True) if np.isfinite(c).all()]
         self.summaries = summaries[:, np.isfinite(summaries).all(axis=0)]
+        #: How much of each known change every row shows, shape (n_pool, n_signatures).
+        self.amounts = filtered(self.raw, bin_positions(profile.axis), profile.axis)
         #: How far out each row is, in the log of its distance over the pool's upper quartile, shape
         #: (n_pool,).
         self.excess = self._excess()
@@ -143,8 +145,7 @@ def _spectral_tests(pool: Pool, labels: Labellings) -> list[Tested]:
     whole = [t for t in tests if t.family in ("spectra", "outliers", "neighbours")]
     materials = [MATERIAL[t.family] for t in whole]
     tests.append(together("combined", "shape, outliers and neighbours together", whole, materials))
-    amounts = filtered(pool.raw, bin_positions(pool.profile.axis), pool.profile.axis)
-    tests += location("signatures", [s.name for s in SIGNATURES], amounts, labels)
+    tests += location("signatures", [s.name for s in SIGNATURES], pool.amounts, labels)
     tests += kolmogorov_smirnov("summaries", pool.summary_names, pool.summaries, labels)
     return tests
 

@@ -22,6 +22,8 @@ _ROBUST_COMPONENTS = 8
 _MAD_TO_SD = 0.6744897501960817
 #: Rows of the pool needed for each component.
 _ROWS_PER_COMPONENT = 4
+#: Size of a matrix from which a few of its eigenvectors cost less than all.
+_SUBSET_FROM = 200
 #: Components below this share of the first one's variance are rounding.
 _SMALLEST = 1e-10
 #: Nothing varies when the first component holds less than this share of the sum of squares before centring.
@@ -83,16 +85,14 @@ def pooled_space(values: FloatArray, components: int | None = None) -> PooledSpa
     total = float(np.einsum("ij,ij->", values, values))
     wanted = components or component_count(rows, columns)
     if rows <= columns:
-        squares, left = np.linalg.eigh(centred @ centred.T)
-        squares, left = squares[::-1], left[:, ::-1]
+        squares, left = _leading(centred @ centred.T, wanted)
         kept = _kept(squares, wanted, total)
         if not kept:
             return None
         unscaled = left[:, :kept] * np.sqrt(squares[:kept])
         loadings = (centred.T @ left[:, :kept] / np.sqrt(squares[:kept])).T
     else:
-        squares, right = np.linalg.eigh(centred.T @ centred)
-        squares, right = squares[::-1], right[:, ::-1]
+        squares, right = _leading(centred.T @ centred, wanted)
         kept = _kept(squares, wanted, total)
         if not kept:
             return None
@@ -105,6 +105,18 @@ def pooled_space(values: FloatArray, components: int | None = None) -> PooledSpa
     largest = loadings[np.arange(kept), np.abs(loadings).argmax(axis=1)]
     signs = np.where(largest < 0, -1.0, 1.0)
     return PooledSpace(scores * signs, (scores**2).sum(axis=1), q, loadings * signs[:, None], variances)
+
+
+def _leading(product: FloatArray, wanted: int) -> tuple[FloatArray, FloatArray]:
+    """Return the largest eigenvalues of a symmetric matrix, falling, and their vectors."""
+    size = len(product)
+    if size < _SUBSET_FROM:
+        squares, vectors = np.linalg.eigh(product)
+    else:
+        from scipy.linalg import eigh
+
+        squares, vectors = eigh(product, subset_by_index=(size - min(wanted, size), size - 1))
+    return squares[::-1], vectors[:, ::-1]
 
 
 def _kept(squares: FloatArray, wanted: int, total: float) -> int:

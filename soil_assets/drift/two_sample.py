@@ -214,11 +214,8 @@ def neighbours(family: str, name: str, points: FloatArray, labels: Labellings, c
     np.fill_diagonal(distances, np.inf)
     count = min(count, labels.pool - 1)
     nearest = np.argpartition(distances, count - 1, axis=1)[:, :count]
-    links = np.zeros_like(distances)
-    links[np.arange(labels.pool)[:, None], nearest] = 1.0
-    links += links.T
     size = labels.sizes.astype(np.float64)
-    statistic = _within(links, labels) / size
+    statistic = _links_within(nearest, labels) / size
     expected = 2.0 * count * (size[0] - 1) / (labels.pool - 1)
     score, statistic_at = _tail_scores(statistic)
     return Tested(
@@ -263,6 +260,17 @@ def _within(distances: npt.NDArray[np.float32], labels: Labellings) -> FloatArra
     for start in range(0, len(labels), step):
         member = _membership(labels.rows[start : start + step], pool)
         out[start : start + step] = np.einsum("ij,ij->j", distances @ member, member)
+    return out
+
+
+def _links_within(nearest: IntArray, labels: Labellings) -> FloatArray:
+    """Count links, both ways, inside each labelling's batch: every row links to ``nearest``, shape (n_pool, n)."""
+    out = np.empty(len(labels))
+    step = max(1, _BLOCK // nearest.size)
+    for start in range(0, len(labels), step):
+        member = _membership(labels.rows[start : start + step], labels.pool) > 0
+        both = member[:, None, :] & member[nearest]
+        out[start : start + step] = 2.0 * both.sum(axis=(0, 1))
     return out
 
 

@@ -10,6 +10,7 @@ from soil_assets.benchmarks.drift_cells import Cell, confusion, wilson
 from soil_assets.benchmarks.drift_changes import CHANGES
 from soil_assets.benchmarks.drift_power import NOTHING, Judged, batches, needs_partner
 from soil_assets.benchmarks.drift_runs import soils_in
+from soil_assets.benchmarks.drift_sets import CONFIRMATION, FOREIGN, IN_CONTROL, available
 
 
 def test_wilson_intervals_are_the_published_ones() -> None:
@@ -38,14 +39,16 @@ def test_every_held_change_is_judged_two_hundred_times_on_every_set_that_can_hol
     level: dict[str, int] = {}
     for name, plan, seed in bench_drift.plans(["H.138", "SP.231"]):
         assert len({needs_partner(change) for change, _, _ in plan if change != NOTHING}) <= 1
-        assert seed < bench_drift._LEVEL_REFERENCES
+        assert seed < bench_drift._REFERENCES
+        if name in CONFIRMATION:
+            continue
         for change, n, count in plan:
             assert n <= soils_in(name) // 3
             if change == NOTHING:
                 level[name] = level.get(name, 0) + count
             elif n == 20:
                 counted[name, change] = counted.get((name, change), 0) + count
-    assert level == {"H.138": 1000, "SP.231": 1000}
+    assert level == {"H.138": 320, "SP.231": 320}
     held = {change for change, planned in CHANGES.items() if planned.held}
     for name in ("H.138", "SP.231"):
         found = {change for (s, change), count in counted.items() if s == name and count >= 200}
@@ -74,10 +77,34 @@ def test_the_weakest_held_cell_is_the_figure() -> None:
         return Cell("changed", "one", change, n, np.where(hit, 0.001, 0.5), hit, np.arange(200))
 
     held, beside = next(iter(CHANGES)), "shift of 1 channel"
-    figure = bench_drift._weakest([cell(held, 20, 196), cell(held, 10, 50), cell(beside, 20, 3)])
+    figure = bench_drift._weakest(
+        [cell(held, 20, 196), cell(held, 10, 50), cell(beside, 20, 3)], "power_worst_at_20"
+    )
     assert figure is not None
     assert figure.value == 0.98
-    assert bench_drift._weakest([cell(beside, 20, 3)]) is None, "what was not measured is left out"
+    assert bench_drift._weakest([cell(beside, 20, 3)], "power_worst_at_20") is None, (
+        "what was not measured is left out"
+    )
+
+
+def test_sets_that_no_choice_has_looked_at_are_told_apart() -> None:
+    assert not set(CONFIRMATION) & set(IN_CONTROL)
+    held = next(iter(CHANGES))
+    judged = [Judged("changed", CONFIRMATION[0], held, 20, 0.5, False, 0, "")] * 4
+    judged += [Judged("changed", "H.138", held, 20, 0.001, True, 0, "")] * 4
+    _, power = bench_drift.with_models(judged)
+    assert {(c.table, c.name) for c in power} == {("confirmation", CONFIRMATION[0]), ("changed", "H.138")}
+    here = bench_drift._weakest(power, "power_worst_at_20")
+    apart = bench_drift._weakest(
+        [c for c in power if c.table == "confirmation"], "power_confirmed_worst_at_20"
+    )
+    assert here is not None
+    assert apart is not None
+    assert (here.value, apart.value) == (1.0, 0.0)
+    plans = [(name, plan) for name, plan, _ in bench_drift.plans(["H.138"]) if name in CONFIRMATION]
+    found = {(name, change) for name, plan in plans for change, n, _ in plan if n == 20}
+    known = {name for name in CONFIRMATION if available(FOREIGN[name])}
+    assert found == {(name, c) for name in known for c, planned in CHANGES.items() if planned.held}
 
 
 def test_confusion_counts_the_failed_only() -> None:
