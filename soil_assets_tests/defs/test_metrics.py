@@ -73,7 +73,8 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     land_garbage(made.landing, "garbage")
     land_as(made.landing, "fresh", folds(6))
     for batch in LANDED[:-1]:
-        made.judge(batch)
+        judged = made.judge(batch)
+        assert not judged.errors, (batch, judged)  # a gate may say no, nothing may break
     made.instance.add_dynamic_partitions("batch", ["fresh"])
     assert made.run("raw_spectra", "fresh").success
     assert made.run("live_model_validations", "clay").success
