@@ -9,8 +9,10 @@ block says where it differs from the rest:
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -47,7 +49,7 @@ class Block:
                 found[-1] += "\n" + line
                 if line in (open_until, ""):
                     open_until = None if line == open_until else open_until
-            elif found and found[-1].endswith("\\"):
+            elif found and (found[-1].endswith("\\") or _quote_is_open(found[-1])):
                 found[-1] += "\n" + line
             elif line.strip() and not line.startswith("#"):
                 found.append(line)
@@ -66,10 +68,18 @@ def blocks(page: str) -> list[Block]:
     ]
 
 
+def _quote_is_open(command: str) -> bool:
+    if "<<" in command:
+        return False  # what a here-document holds is no shell
+    try:
+        shlex.split(command, comments=True)
+    except ValueError:
+        return True
+    return False
+
+
 def soil_words(command: str) -> list[str]:
     """Return the words of every call of ``soil`` in a command, without what a shell makes of them."""
-    import shlex
-
     plain = re.sub(r"<<'?\w+'?.*", "", command, flags=re.DOTALL).replace("\\\n", " ")
     words = shlex.split(plain, comments=True)
     return words[words.index("soil") :] if "soil" in words else []
@@ -196,11 +206,25 @@ sys.exit(1)
 
 
 def _end_servers(file: Path) -> None:
-    for pid in file.read_text().split() if file.is_file() else ():
-        try:
-            os.killpg(int(pid), signal.SIGTERM)
-        except ProcessLookupError:
-            continue
+    """End what keeps running, with all that it started; what does not go when asked to is killed."""
+    groups = [int(pid) for pid in (file.read_text().split() if file.is_file() else ())]
+    for sign, patience in ((signal.SIGTERM, 15.0), (signal.SIGKILL, 5.0)):
+        end = time.monotonic() + patience
+        for group in groups:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(group, sign)
+        while groups and time.monotonic() < end:
+            groups = [g for g in groups if _lives(g)]
+            time.sleep(0.2)
+    assert not groups, f"these process groups do not end: {groups}"
+
+
+def _lives(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _differences(log: Path, told: list[str]) -> list[str]:

@@ -62,7 +62,7 @@ def _exists(page: str, words: list[str]) -> None:
     import typer.main
 
     command, rest = typer.main.get_command(app), words[1:]
-    options = {o for p in command.params for o in p.opts}
+    options = {o for p in command.params for o in p.opts} | {"--help"}
     while rest and (rest[0] in getattr(command, "commands", {}) or rest[0].startswith("-")):
         if rest[0].startswith("-"):
             assert rest[0] in options, f"{page}: {' '.join(words)}: no option {rest[0]}"

@@ -34,7 +34,7 @@ def test_each_threat_names_tests_that_exist(row: list[str]) -> None:
         assert path.is_file(), file
         text = path.read_text(encoding="utf-8")
         assert re.search(
-            rf"^(?:async )?def {name}\(" if name else r"^(?:async )?def test_", text, re.MULTILINE
+            rf"^\s*(?:async )?def {name}\(" if name else r"^\s*(?:async )?def test_", text, re.MULTILINE
         ), name
 
 
