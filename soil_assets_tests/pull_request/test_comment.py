@@ -229,7 +229,9 @@ def test_a_wrong_number_posts_nothing(
         run(capsys, artifact, event(tmp_path, SHA))
     assert fake.comments == {}
     assert [(m, path) for m, path, _ in fake.log if m != "GET"] == [("POST", f"statuses/{SHA}")]
-    assert [(s["sha"], s["state"]) for s in fake.statuses] == [(SHA, "error")], "its own commit is not left open"
+    assert [(s["sha"], s["state"]) for s in fake.statuses] == [(SHA, "error")], (
+        "its own commit is not left open"
+    )
 
 
 def test_a_run_that_broke_before_its_report_leaves_no_commit_without_a_decision(
