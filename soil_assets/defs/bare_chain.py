@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
+
 from soil_assets.defs.resources import Soil, registry_of
 
 CHAIN = (
