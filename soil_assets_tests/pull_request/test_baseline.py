@@ -6,15 +6,19 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from soil_assets.adapters.dvc import directory_hash
+from soil_assets.adapters.registry import stage
 from soil_assets.config import load_settings
 from soil_assets.errors import BadInput
+from soil_assets.modeling.artifact import load
 from soil_assets.pull_request.baseline import Baseline, bring
 from soil_assets.pull_request.batches import batches_at, batches_here, touched
 from soil_assets.storage import Store
 from soil_assets_tests.adapters.test_git import call
+from soil_assets_tests.delivery.models import RELEASED, field, model, registered, sqlite_registry
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="no git")
 ROOT = Path(__file__).resolve().parents[2]
@@ -89,6 +93,26 @@ def test_without_any_model_of_main_its_figures_judge_and_past_remain(
     assert Baseline.read(tmp_path / "baseline") == found
     assert "soil.yaml" in json.loads((tmp_path / "baseline" / "judge.json").read_text(encoding="utf-8"))
     assert call(repository, "worktree", "list").count("\n") == 0
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # mlflow and its dependencies
+def test_mains_model_is_the_one_that_the_registry_stages(repository: Path, tmp_path: Path) -> None:
+    """A real registry: the version at the alias, as it predicts there, and not the newest one."""
+    with sqlite_registry(tmp_path) as registry:
+        first = registered(registry)
+        registered(registry, fitted=model(worse=True))
+        stage(registry, "soil-clay", first, RELEASED)
+    place = f"sqlite:///{tmp_path}/mlflow.db"
+    (repository / "soil.yaml").write_text(SOIL.replace("http://127.0.0.1:9", place), encoding="utf-8")
+    call(repository, "commit", "-qam", "a registry that is there")
+    found = bring(repository, "main", tmp_path / "baseline", lambda _: None)
+    assert found.source == "registry"
+    assert found.models == {"clay": {"version": first}}
+    taken = load(tmp_path / "baseline" / "models" / "clay")
+    wanted = model().predict(field())["value"].to_numpy()
+    np.testing.assert_allclose(taken.predict(field())["value"].to_numpy(), wanted, rtol=1e-9)
+    assert not np.allclose(model(worse=True).predict(field())["value"].to_numpy(), wanted, rtol=1e-3)
 
 
 def test_no_main_is_a_first_version(repository: Path, tmp_path: Path) -> None:
