@@ -16,6 +16,7 @@ import numpy.typing as npt
 from soil_assets.benchmarks.drift_generator import smooth_spectra
 from soil_assets.benchmarks.drift_sets import read
 from soil_assets.config import DriftPolicy
+from soil_assets.drift.battery import Decomposed
 from soil_assets.drift.compare import compare
 from soil_assets.drift.features import Features, features
 from soil_assets.drift.profile import fit_profile
@@ -34,14 +35,20 @@ def sizes_for(soils: int) -> list[int]:
 def in_control(name: str, n: int, splits: Iterable[int]) -> npt.NDArray[np.float64]:
     """Return the family-wise p-value of every seeded disjoint split: ``n`` soils against all others of the set."""
     batch, properties = set_of(name)
-    known = _features(name)
+    known, whole = _features(name), _decomposed(name)
     policy = DriftPolicy(permutations=PERMUTATIONS)
     out = []
     for seed in splits:
         order = np.random.default_rng([seed, n, len(batch)]).permutation(len(batch))
         new, rest = order[:n], order[n:]
         profile = fit_profile(batch.take(rest), properties=properties, values=known.take(rest))
-        report = compare(profile, batch.take(new), policy=policy, values=known.take(new))
+        report = compare(
+            profile,
+            batch.take(new),
+            policy=policy,
+            values=known.take(new),
+            decomposed=whole.take(np.concatenate([rest, new])),
+        )
         out.append(math.nan if report.family_p is None else report.family_p)
     return np.array(out)
 
@@ -95,3 +102,9 @@ def set_of(name: str) -> tuple[SpectralBatch, tuple[str, ...]]:
 def _features(name: str) -> Features:
     """Features of a set's scans, computed once: each is of one scan alone, whichever side it is drawn to."""
     return features(set_of(name)[0])
+
+
+@lru_cache(maxsize=16)
+def _decomposed(name: str) -> Decomposed:
+    """What is fitted to all soils of a set: every split divides the same ones."""
+    return Decomposed.of(_features(name), set_of(name)[0].axis)

@@ -19,7 +19,7 @@ from soil_assets.drift.labellings import Labellings, even_labellings, grouped_la
 from soil_assets.drift.pool import Soils
 from soil_assets.drift.profile import MAX_SOILS, ReferenceProfile
 from soil_assets.drift.signatures import SIGNATURES, filtered
-from soil_assets.drift.space import pooled_space, robust_distances, robust_scores
+from soil_assets.drift.space import PooledSpace, pooled_space, robust_distances, robust_scores
 from soil_assets.drift.two_sample import (
     Tested,
     chi_squared,
@@ -31,6 +31,7 @@ from soil_assets.drift.two_sample import (
     neighbours,
     together,
 )
+from soil_assets.spectra.axis import Axis
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -54,6 +55,36 @@ class Predicted:
     groups: npt.NDArray[np.intp] | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Decomposed:
+    """What is fitted to reference and batch rows together, the costly part of a comparison.
+
+    Nothing in it depends on which rows are the batch's: whoever compares many divisions of the same rows may fit it
+    once and :meth:`take` the rows in each order.
+
+    Parameters
+    ----------
+    spaces : mapping of str to PooledSpace or None
+        Component spaces of the broad and the sharp features.
+    amounts : ndarray, shape (n_rows, n_signatures)
+        How much of each known change every row shows.
+    """
+
+    spaces: Mapping[str, PooledSpace | None]
+    amounts: FloatArray
+
+    @classmethod
+    def of(cls, rows: Features, axis: Axis) -> Decomposed:
+        """Fit to all rows of a pool."""
+        spaces = {"broad": pooled_space(rows.broad), "sharp": pooled_space(rows.sharp)}
+        return cls(spaces, filtered(rows.raw, bin_positions(axis), axis))
+
+    def take(self, rows: npt.NDArray[np.intp]) -> Decomposed:
+        """Return it for the same rows in another order."""
+        spaces = {name: None if s is None else s.take(rows) for name, s in self.spaces.items()}
+        return Decomposed(spaces, self.amounts[rows])
+
+
 class Pool:
     """Reference and batch rows together, with everything that tests share."""
 
@@ -63,19 +94,16 @@ class Pool:
         soils: Soils,
         batch: Features,
         policy: DriftPolicy,
+        decomposed: Decomposed | None = None,
     ) -> None:
         self.profile, self.soils, self.batch, self.policy = profile, soils, batch, policy
-        self.raw = np.concatenate([profile.features.raw, batch.raw])
-        self.spaces = {
-            "broad": pooled_space(np.concatenate([profile.features.broad, batch.broad])),
-            "sharp": pooled_space(np.concatenate([profile.features.sharp, batch.sharp])),
-        }
-        summaries = np.concatenate([profile.features.summaries, batch.summaries])
+        joined = profile.features.joined(batch)
+        fitted = decomposed or Decomposed.of(joined, profile.axis)
+        self.spaces, self.amounts = fitted.spaces, fitted.amounts
+        summaries = joined.summaries
         #: Names of the summaries that every row has.
         self.summary_names = [n for n, c in zip(SUMMARIES, summaries.T, strict=True) if np.isfinite(c).all()]
         self.summaries = summaries[:, np.isfinite(summaries).all(axis=0)]
-        #: How much of each known change every row shows, shape (n_pool, n_signatures).
-        self.amounts = filtered(self.raw, bin_positions(profile.axis), profile.axis)
         #: How far out each row is, in the log of its distance over the pool's upper quartile, shape
         #: (n_pool,).
         self.excess = self._excess()

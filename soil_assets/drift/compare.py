@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from soil_assets.config import DriftPolicy
-from soil_assets.drift.battery import Pool, labellings, pair_predictions, run
+from soil_assets.drift.battery import Decomposed, Pool, labellings, pair_predictions, run
 from soil_assets.drift.exceedances import exceedance_test
 from soil_assets.drift.family import Family, combine, tests_table
 from soil_assets.drift.features import Features, features
@@ -42,6 +42,7 @@ def compare(
     exceedance_reference_n: int | None = None,
     groups: npt.ArrayLike | None = None,
     values: Features | None = None,
+    decomposed: Decomposed | None = None,
 ) -> DriftReport:
     """Judge a batch against a reference.
 
@@ -76,6 +77,9 @@ def compare(
         Groups of the batch, needed only when the profile was fitted with groups of its own.
     values : Features, optional
         Features of the batch's scans where they are known already; only for a batch of one usable scan a soil.
+    decomposed : Decomposed, optional
+        Of the reference's rows and, below them, the batch's, where it is known already; as for ``values``, and only
+        where neither side is drawn from.
 
     Returns
     -------
@@ -120,7 +124,7 @@ def compare(
             f"{smallest:.3g}, above the false-alarm rate {policy.false_alarm_rate:g}",
             total=total,
         )
-    pool = Pool(profile, soils, features(soils.batch) if known is None else known, policy)
+    pool = Pool(profile, soils, features(soils.batch) if known is None else known, policy, decomposed)
     predicted, more = pair_predictions(
         pool, predictions or {}, reference_predictions or {}, reference_prediction_groups or {}
     )

@@ -62,6 +62,15 @@ class Features:
         """Return the features of ``rows``."""
         return Features(self.raw[rows], self.broad[rows], self.sharp[rows], self.summaries[rows])
 
+    def joined(self, other: Features) -> Features:
+        """Return these scans' features and below them those of others."""
+        return Features(
+            np.concatenate([self.raw, other.raw]),
+            np.concatenate([self.broad, other.broad]),
+            np.concatenate([self.sharp, other.sharp]),
+            np.concatenate([self.summaries, other.summaries]),
+        )
+
 
 def features(batch: SpectralBatch) -> Features:
     """Compute the features of every scan; all values must be finite."""

@@ -52,6 +52,10 @@ class PooledSpace:
     loadings: FloatArray
     variances: FloatArray
 
+    def take(self, rows: npt.NDArray[np.intp]) -> PooledSpace:
+        """Return the space with the same rows in another order."""
+        return PooledSpace(self.scores[rows], self.t2[rows], self.q[rows], self.loadings, self.variances)
+
     def robust_distances(self) -> FloatArray:
         """Return squared distances in the first components, medians in place of means, shape (n_rows,)."""
         return robust_distances(self.scores[:, :_ROBUST_COMPONENTS])

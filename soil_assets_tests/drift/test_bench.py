@@ -9,8 +9,11 @@ from soil_assets.benchmarks import bench_drift
 from soil_assets.benchmarks.drift_cells import Cell, confusion, wilson
 from soil_assets.benchmarks.drift_changes import CHANGES
 from soil_assets.benchmarks.drift_power import NOTHING, Judged, batches, needs_partner
-from soil_assets.benchmarks.drift_runs import soils_in
+from soil_assets.benchmarks.drift_runs import PERMUTATIONS, in_control, set_of, soils_in
 from soil_assets.benchmarks.drift_sets import CONFIRMATION, FOREIGN, IN_CONTROL, available
+from soil_assets.config import DriftPolicy
+from soil_assets.drift.compare import compare
+from soil_assets.drift.profile import fit_profile
 
 
 def test_wilson_intervals_are_the_published_ones() -> None:
@@ -112,3 +115,14 @@ def test_confusion_counts_the_failed_only() -> None:
     judged.append(Judged("changed", "s", "c", 20, 0.5, False, 0, "shift"))
     _, power = bench_drift.with_models(judged)
     assert confusion(power) == [{"change": "c", "failed": 3, "named": {"water": 2, "none named": 1}}]
+
+
+def test_what_is_fitted_once_for_all_divisions_of_a_set_changes_no_verdict() -> None:
+    batch, properties = set_of("H.138")
+    policy = DriftPolicy(permutations=PERMUTATIONS)
+    plain = []
+    for seed in range(4):
+        order = np.random.default_rng([seed, 20, len(batch)]).permutation(len(batch))
+        profile = fit_profile(batch.take(order[20:]), properties=properties)
+        plain.append(compare(profile, batch.take(order[:20]), policy=policy).family_p)
+    np.testing.assert_allclose(in_control("H.138", 20, range(4)), plain, rtol=1e-12)
