@@ -15,6 +15,8 @@ from mkdocs.structure.files import File, Files
 from reference import pages
 
 DIAGRAM = re.compile(r"^```mermaid\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
+#: The docstrings' names of other objects are written for Sphinx.
+ROLE = re.compile(r":(?:meth|func|class|data|attr|mod|exc):<code>~?")
 WORKER = re.compile(r'src="https://[^"]*/iframe-worker/shim"')
 LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(((?:\.\./)+[^)\s]+)\)")
 
@@ -50,7 +52,7 @@ def on_page_markdown(markdown: str, *, page: Any, config: Any, files: Files) -> 
 def on_post_page(output: str, *, page: Any, config: Any) -> str:
     """Take the help for searching without a server from the site; the theme takes it from another host."""
     up = "../" * page.file.dest_uri.count("/")
-    return WORKER.sub(f'src="{up}assets/frame-worker.js"', output)
+    return WORKER.sub(f'src="{up}assets/frame-worker.js"', ROLE.sub(r"<code>", output))
 
 
 def drawing(diagram: str) -> str:

@@ -36,7 +36,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("page", LESSONS)
 def test_a_page_goes_as_it_says(checkout: Checkout, page: str) -> None:
     different = checkout.run(page)

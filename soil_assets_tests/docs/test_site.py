@@ -57,7 +57,7 @@ class _Loads(HTMLParser):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)  # builds the site
+@pytest.mark.timeout(1800)  # builds the site
 def test_no_page_loads_anything_from_another_host(site: Path) -> None:
     pages = list(site.rglob("*.html"))
     assert len(pages) > 35
@@ -84,7 +84,7 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_opens_from_a_folder_without_a_network(browser: Any, site: Path, name: str) -> None:
     page = browser.new_page(viewport={"width": 1280, "height": 900})
