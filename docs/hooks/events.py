@@ -55,6 +55,11 @@ def on_post_page(output: str, *, page: Any, config: Any) -> str:
     return WORKER.sub(f'src="{up}assets/frame-worker.js"', ROLE.sub(r"<code>", output))
 
 
+def on_post_template(output: str, *, template_name: str, config: Any) -> str:
+    """Do the same for the page of what is not found."""
+    return WORKER.sub('src="/assets/frame-worker.js"', output)
+
+
 def drawing(diagram: str) -> str:
     """Return the name of a diagram's drawing: another text is another drawing."""
     return f"diagram-{hashlib.sha256(diagram.encode()).hexdigest()[:12]}.svg"

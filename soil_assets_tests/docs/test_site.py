@@ -104,9 +104,9 @@ def test_a_page_opens_from_a_folder_without_a_network(browser: Any, site: Path, 
 
 @pytest.mark.slow
 def test_the_search_finds_without_a_server(browser: Any, site: Path) -> None:
-    page = browser.new_page()
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.goto((site / "index.html").as_uri())
-    page.locator("label[for=__search]").first.click()
+    page.locator("input.md-search__input").click()
     page.locator("input.md-search__input").press_sequentially("quarantine")
     page.wait_for_selector(".md-search-result__item")
     assert "quarantine" in page.text_content(".md-search-result__list").lower()
