@@ -141,8 +141,8 @@ def test_released_models_predict_with_honest_intervals(
     assert model.calibration_n == 75
     save(model, str(tmp_path))
     again = load(str(tmp_path)).predict(test)
-    assert np.array_equal(again["value"], model.predict(test)["value"])
-    assert np.array_equal(again["upper_95"], model.predict(test)["upper_95"])
+    for column in ("value", "upper_95"):  # last bits hang on how arrays lie in memory
+        np.testing.assert_allclose(again[column], model.predict(test)[column], rtol=1e-11)
 
 
 def test_leaving_every_batch_out_is_fitting_without_it(

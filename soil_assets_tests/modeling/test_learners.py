@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from soil_assets.errors import BadInput
@@ -50,7 +51,9 @@ def test_learns_and_predicts_the_same_from_its_file(
     observed = parts[1].property_values("clay")
     error = ((predicted["value"].to_numpy() - observed) ** 2).sum()
     assert 1.0 - error / ((observed - observed.mean()) ** 2).sum() > 0.85
-    assert load(save(model, tmp_path)).predict(parts[1]).equals(predicted)
+    # The numbers read back are the same; how they lie in memory moves the last bits of a product on some processors.
+    again = load(save(model, tmp_path)).predict(parts[1])
+    pd.testing.assert_frame_equal(again, predicted, check_exact=False, rtol=1e-11, atol=0.0)
 
 
 @pytest.mark.parametrize("name", EVERY)
