@@ -14,7 +14,7 @@ from soil_assets.benchmarks.fault_kills import Journal, Kill, in_worker, kill_in
 from soil_assets.benchmarks.fault_world import STAGES, copied, template
 from soil_assets.benchmarks.field_batches import FieldBatches
 
-KILLS = 6
+KILLS = 12
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork"),
     pytest.mark.filterwarnings("ignore"),  # mlflow and its dependencies, and fork beside their threads
