@@ -29,7 +29,7 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 _PENALTY = math.pi**2 / 8.0 / 0.2**2
-_FAR = 3.0  # standard deviations beyond which a feature counts as that far: slopes are not extrapolated
+FAR = 3.0  # standard deviations beyond which a feature counts as that far: slopes are not extrapolated
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +70,7 @@ class Difficulty:
             return cls.constant()
         centre, spread = raw.mean(axis=0), raw.std(axis=0)
         spread = np.where(spread > 1e-12 * np.maximum(1.0, np.abs(centre)), spread, 1.0)
-        x = np.clip((raw - centre) / spread, -_FAR, _FAR)
+        x = np.clip((raw - centre) / spread, -FAR, FAR)
         # A twentieth of the typical error keeps a sample that was hit by luck from deciding.
         y = np.log(errors + 0.05 * typical)
         x_centred = x - x.mean(axis=0)
@@ -80,7 +80,7 @@ class Difficulty:
 
     def of(self, predicted: FloatArray, measures: Mapping[str, FloatArray]) -> FloatArray:
         """Return the difficulty of samples, shape (n,); NaN where nothing can be measured."""
-        x = np.clip((_features(predicted, measures) - self.centre) / self.spread, -_FAR, _FAR)
+        x = np.clip((_features(predicted, measures) - self.centre) / self.spread, -FAR, FAR)
         return np.asarray(np.exp(x @ self.slopes))
 
     def arrays(self) -> dict[str, FloatArray]:

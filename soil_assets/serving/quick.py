@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from soil_assets.modeling import pretreatment_steps
 from soil_assets.modeling.applicability import MEASURES, ApplicabilityDomain
-from soil_assets.modeling.difficulty import _FAR as FAR
+from soil_assets.modeling.difficulty import FAR
 from soil_assets.modeling.intervals import level_name
 from soil_assets.modeling.pretreatment import Step
 
