@@ -20,6 +20,8 @@ if TYPE_CHECKING:  # a service that works on matrices alone needs no tables
 
 #: Reflectance at or below this has no usable logarithm; a detector never reads 0.01 % honestly.
 REFLECTANCE_FLOOR = 1e-4
+#: A cubic goes through four points; fewer bands hold no spectrum.
+FEWEST_BANDS = 4
 
 
 def to_fraction(batch: SpectralBatch) -> SpectralBatch:
@@ -43,7 +45,8 @@ def resample(batch: SpectralBatch, axis: Axis) -> SpectralBatch:
     Raises
     ------
     BadInput
-        When either end of ``axis`` lies outside the measured range; both ranges are in the message.
+        When either end of ``axis`` lies outside the measured range; both ranges are in the message. When fewer than
+        four bands were measured.
     """
     if batch.axis == axis:
         return batch
@@ -79,6 +82,13 @@ def matrix_on(spectra: npt.NDArray[np.float32], measured: Axis, axis: Axis) -> S
             found=f"{source.low:g} to {source.high:g} {axis.unit}",
             expected=f"{axis.low:g} to {axis.high:g} {axis.unit}",
             mend="measure the full range, or use a model trained on the range that was measured",
+        )
+    if len(source) < FEWEST_BANDS:
+        raise BadInput(
+            "too few bands were measured to resample them",
+            found=f"{len(source)} bands",
+            expected=f"at least {FEWEST_BANDS}",
+            mend="give every band that the instrument measured",
         )
     from scipy.interpolate import make_interp_spline
 

@@ -38,6 +38,15 @@ def test_whatever_the_description_allows_or_forbids(client: Client) -> None:
     assert (found.server_errors, found.hangs, dict(found.nonconforming)) == (0, 0, {}), found.examples
 
 
+@pytest.mark.parametrize("bands", [1, 2, 3, 4])
+def test_few_bands_over_the_whole_range(client: Client, bands: int) -> None:
+    asked = body([60])
+    asked["axis"] = {"unit": "cm-1", "first": 4000.0, "last": 400.0}
+    asked["spectra"][0]["intensities"] = [0.3] * bands
+    reply = client.post("/v1/predict", json=asked)
+    assert reply.status_code == (200 if bands == 4 else 422), reply.text
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_valid_requests_with_something_broken(client: Client, seed: int) -> None:
     """Near to valid, where a parser's mistakes are: one place of a real request holds something else."""

@@ -51,6 +51,19 @@ def test_real_spectra_on_the_model_axis() -> None:
     assert np.abs(onto.spectra - linear).max() < 0.01
 
 
+@pytest.mark.parametrize("bands", [2, 3, 4])
+def test_a_cubic_needs_four_bands(bands: int) -> None:
+    measured = replace(
+        FIELD, spectra=FIELD.spectra[:, :bands], axis=Axis(np.linspace(500.0, 4000.0, bands), "cm-1")
+    )
+    if bands == 4:
+        assert np.isfinite(resample(measured, MODEL).spectra).all()
+        return
+    with pytest.raises(BadInput, match="too few bands") as caught:
+        resample(measured, MODEL)
+    assert caught.value.found == f"{bands} bands"
+
+
 @settings(max_examples=40, deadline=None)
 @given(coefficients=st.lists(st.floats(-1, 1), min_size=4, max_size=4), turned=st.booleans())
 def test_a_cubic_is_resampled_exactly(coefficients: list[float], turned: bool) -> None:
