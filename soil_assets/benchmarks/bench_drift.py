@@ -25,7 +25,17 @@ import numpy as np
 from soil_assets.benchmarks import drift_speed
 from soil_assets.benchmarks.drift_cells import Cell, confusion, wilson
 from soil_assets.benchmarks.drift_changes import CHANGES
-from soil_assets.benchmarks.drift_power import NATURAL, NOTHING, PAIRS, Judged, batches, needs_partner, pair
+from soil_assets.benchmarks.drift_power import (
+    NATURAL,
+    NOTHING,
+    PAIRS,
+    Judged,
+    batches,
+    keeps_axis,
+    needs_partner,
+    pair,
+    partner_of,
+)
 from soil_assets.benchmarks.drift_runs import (
     in_control,
     in_control_generated,
@@ -33,7 +43,7 @@ from soil_assets.benchmarks.drift_runs import (
     sizes_for,
     soils_in,
 )
-from soil_assets.benchmarks.drift_sets import CONFIRMATION, FOREIGN, IN_CONTROL, RESEMBLING, available
+from soil_assets.benchmarks.drift_sets import CONFIRMATION, FOREIGN, IN_CONTROL, available
 from soil_assets.benchmarks.harness import Figure
 
 #: Splits that one task of a worker runs.
@@ -147,9 +157,11 @@ def plans(sets: list[str]) -> Iterator[tuple[str, list[tuple[str, int, int]], in
         kinds: dict[str | None, list[tuple[str, int, int]]] = {}
         for change in (*CHANGES, NATURAL):
             kind = needs_partner(change)
-            partner = {"foreign": FOREIGN, "resembling": RESEMBLING}.get(kind or "", {name: name}).get(name)
-            if partner is None or not available(partner):
+            partner = partner_of(name, kind)
+            if kind is not None and (partner is None or not available(partner)):
                 continue
+            if kind == "foreign" and partner is not None and keeps_axis(name, partner):
+                kind = None  # training dominates: one reference for both
             sizes = (20,) if "of 20" in change else _POWER_SIZES
             held = change in CHANGES and CHANGES[change].held
             kinds.setdefault(kind, []).extend(

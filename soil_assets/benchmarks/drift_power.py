@@ -67,7 +67,10 @@ def batches(name: str, plan: Sequence[tuple[str, int, int]], seed: int) -> list[
     other: SpectralBatch | None = None
     partner = _partner(name, [change for change, _, _ in plan])
     if partner is not None:
-        batch, other = on_common_axis(batch, set_of(partner)[0])
+        cut, other = on_common_axis(batch, set_of(partner)[0])
+        if cut.axis != batch.axis and any(needs_partner(change) is None for change, _, _ in plan):
+            raise ValueError(f"{partner} does not cover {name}: changes without a partner see another axis")
+        batch = cut
     order = np.random.default_rng([seed, len(batch), _DRAW]).permutation(len(batch))
     new, known = order[: len(batch) // 3], np.sort(order[len(batch) // 3 :])
     gate = _Gate(batch.take(known), properties)
@@ -140,12 +143,22 @@ def needs_partner(change: str) -> str | None:
     return None
 
 
+def partner_of(name: str, kind: str | None) -> str | None:
+    """Return the set that a set's foreign scans come from; None without a kind, or where there is no such set."""
+    return {"foreign": FOREIGN, "resembling": RESEMBLING}[kind].get(name) if kind else None
+
+
+def keeps_axis(name: str, partner: str) -> bool:
+    """Whether a set keeps all its bands beside a partner, so that one reference serves changes with and without."""
+    batch = set_of(name)[0]
+    return on_common_axis(batch, set_of(partner)[0])[0].axis == batch.axis
+
+
 def _partner(name: str, changes: Sequence[str]) -> str | None:
-    kinds = {needs_partner(change) for change in changes}
+    kinds = {needs_partner(change) for change in changes} - {None}
     if len(kinds) > 1:
-        raise ValueError(f"changes of {name} on different axes: {kinds}")
-    kind = kinds.pop()
-    return None if kind is None else (RESEMBLING if kind == "resembling" else FOREIGN)[name]
+        raise ValueError(f"changes of {name} with different partners: {kinds}")
+    return partner_of(name, kinds.pop()) if kinds else None
 
 
 def _change(name: str, batch: SpectralBatch) -> Change:
