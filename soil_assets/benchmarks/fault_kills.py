@@ -95,6 +95,8 @@ class Lane:
     ----------
     enough : callable
         Asked before every round whether there were enough kills.
+    again : float
+        How often a resumed worker is killed again.
     """
 
     pristine: Path
@@ -103,6 +105,7 @@ class Lane:
     journal: Journal
     enough: Callable[[], bool]
     usual: dict[str, float] = field(default_factory=dict)
+    again: float = _AGAIN
 
     def run(self) -> None:
         """Kill in world after world."""
@@ -126,7 +129,7 @@ class Lane:
         killed = False
         while True:
             usual = self.usual.get(stage, 1.0)
-            doomed = not killed or rng.random() < _AGAIN
+            doomed = not killed or rng.random() < self.again
             at = float(rng.uniform(0.01, 1.05 * usual)) if doomed else _HANGS_SECONDS
             seconds, died, said = in_worker(lambda: world.do(stage), at)
             if died and not doomed:
@@ -226,19 +229,24 @@ def warmed(folder: Path) -> tuple[Path, dict[str, float]]:
 
 
 def kill_in_lanes(
-    folder: Path, journal: Journal, enough: Callable[[], bool], lanes: int, seed: int
+    folder: Path,
+    journal: Journal,
+    enough: Callable[[], bool],
+    lanes: int,
+    seed: int,
+    again: float = _AGAIN,
 ) -> Iterator[str]:
     """Kill in several lanes until there were enough; yield what a lane said that failed itself."""
     pristine, usual = warmed(folder)
     sys.stderr.write("faults: stages take " + ", ".join(f"{s} {t:.1f} s" for s, t in usual.items()) + "\n")
     if lanes == 1:
-        Lane(pristine, folder, seed, journal, enough, dict(usual)).run()
+        Lane(pristine, folder, seed, journal, enough, dict(usual), again).run()
         return
     children = []
     for number in range(lanes):
         child = os.fork()
         if child == 0:
-            lane = Lane(pristine, folder, seed + number, journal, enough, dict(usual))
+            lane = Lane(pristine, folder, seed + number, journal, enough, dict(usual), again)
             _work(lane.run, sys.stderr.fileno())
         children.append(child)
     for number, child in enumerate(children):

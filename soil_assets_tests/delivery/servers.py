@@ -157,7 +157,17 @@ def s3(folder: Path, *buckets: str) -> Iterator[dict[str, str]]:
         )  # fmt: skip
         for bucket in buckets:
             client.create_bucket(Bucket=bucket)
-        yield {**S3_KEYS, "MLFLOW_S3_ENDPOINT_URL": address, "AWS_ENDPOINT_URL": address}
+        _forget_clients()
+        try:
+            yield {**S3_KEYS, "MLFLOW_S3_ENDPOINT_URL": address, "AWS_ENDPOINT_URL": address}
+        finally:
+            _forget_clients()
+
+
+def _forget_clients() -> None:
+    """fsspec keeps a client a process, with the address that the environment held when it was made."""
+    if "s3fs" in sys.modules:
+        sys.modules["s3fs"].S3FileSystem.clear_instance_cache()
 
 
 @contextmanager

@@ -53,6 +53,8 @@ def warm(place: Path, script: Path, environment: dict[str, str]) -> Iterator[Non
     finally:
         server.terminate()
         server.wait(20)
+        assert server.stdout is not None
+        server.stdout.close()
         Path(address).unlink(missing_ok=True)
 
 
