@@ -173,7 +173,10 @@ def test_the_values_say_what_the_local_instance_says() -> None:
     daemon = given["dagsterDaemon"]
     cluster = {
         "run_coordinator": {"class": daemon["runCoordinator"]["type"]},
-        "run_monitoring": {"enabled": daemon["runMonitoring"]["enabled"]},
+        "run_monitoring": {
+            "enabled": daemon["runMonitoring"]["enabled"],
+            "free_slots_after_run_end_seconds": daemon["runMonitoring"]["freeSlotsAfterRunEndSeconds"],
+        },
         "run_retries": {
             "enabled": daemon["runRetries"]["enabled"],
             "max_retries": daemon["runRetries"]["maxRetries"],
@@ -193,7 +196,9 @@ def shared(instance: dict[str, Any]) -> dict[str, Any]:
     sensor = {k: v for k, v in instance["retention"]["sensor"]["purge_after_days"].items() if k != "started"}
     return {
         "coordinator": instance["run_coordinator"]["class"],
-        "run_monitoring": instance["run_monitoring"]["enabled"],
+        "run_monitoring": [
+            instance["run_monitoring"][k] for k in ("enabled", "free_slots_after_run_end_seconds")
+        ],
         "run_retries": instance["run_retries"],
         "schedules": instance["retention"]["schedule"],
         "sensors": sensor,
