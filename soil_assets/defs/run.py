@@ -14,6 +14,7 @@ from pathlib import Path
 import dagster as dg
 
 from soil_assets.defs.dead_runs import bury, process_tag
+from soil_assets.defs.sqlite_engines import reuse_engines
 from soil_assets.errors import BadInput
 
 #: The event log keeps every line; on the console a person gets the outcome, not the engine's diary.
@@ -54,9 +55,11 @@ def open_instance(dagster_home: Path | None = None) -> Iterator[dg.DagsterInstan
     logging.getLogger("dagster").setLevel(logging.ERROR)
     if dagster_home is None:
         with dg.DagsterInstance.get() as instance:
+            reuse_engines()
             yield instance
     else:
         with dg.DagsterInstance.from_config(str(dagster_home)) as instance:
+            reuse_engines()
             yield instance
 
 
@@ -88,6 +91,7 @@ def run_selection(
         known = [] if cut is None else cut.get_partition_keys(dynamic_partitions_store=instance)
         if partition not in known:
             raise BadInput("no such partition", found=partition, expected=", ".join(known) or "(none yet)")
+    reuse_engines()
     bury(instance)  # a dead run may hold a place in a pool that this one would wait for
     job = definitions.resolve_implicit_global_asset_job_def()
     result = job.execute_in_process(
@@ -109,6 +113,7 @@ def run_job(
     tags: Mapping[str, str] | None = None,
 ) -> RunOutcome:
     """Run a job of the definitions in this process."""
+    reuse_engines()
     bury(instance)
     result = definitions.resolve_job_def(job).execute_in_process(
         run_config=_QUIET,

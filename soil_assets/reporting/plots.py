@@ -229,7 +229,10 @@ def _band(ax: Axes, batch: SpectralBatch, colour: str, label: str, alpha: float,
     # A band without a single finite value stays a gap; nanquantile would warn about it.
     bands = np.isfinite(spectra).any(axis=0)
     low, middle, high = np.full((3, spectra.shape[1]), np.nan)
-    low[bands], middle[bands], high[bands] = np.nanquantile(spectra[:, bands], (0.05, 0.5, 0.95), axis=0)
+    inside = spectra[:, bands]
+    # nanquantile goes through the bands one by one.
+    quantile = np.quantile if np.isfinite(inside).all() else np.nanquantile
+    low[bands], middle[bands], high[bands] = quantile(inside, (0.05, 0.5, 0.95), axis=0)
     ax.fill_between(batch.axis.values, low, high, color=colour, alpha=alpha, linewidth=0, label=label)
     if line:
         ax.plot(batch.axis.values, middle, color=colour, linewidth=1.6, label="median")
