@@ -16,6 +16,7 @@ from dagster._core.definitions.freshness import FreshnessState, FreshnessStateCh
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from soil_assets.config import Settings
+from soil_assets.defs.twins import TWIN_TAG
 from soil_assets.reporting.alerts import Alert, due, message
 
 #: Records that a tick reads at most of each check, of failed runs and of ages.
@@ -151,7 +152,7 @@ class _EventLog:
 
     def _run(self, entry: dg.EventLogEntry) -> Iterator[Alert]:
         run = self.instance.get_run_by_id(entry.run_id)
-        if run is None or self._only_a_gate_said_no(entry.run_id):
+        if run is None or TWIN_TAG in run.tags or self._only_a_gate_said_no(entry.run_id):
             return
         event = entry.dagster_event
         yield Alert(

@@ -8,6 +8,7 @@ import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from soil_assets.config import Settings
+from soil_assets.defs.gates import materialization
 from soil_assets.defs.landing_zone import batch_version, list_batch
 from soil_assets.defs.partitions import BATCH, BATCHES
 from soil_assets.defs.staleness import stored_code_version, stored_data_version
@@ -61,10 +62,12 @@ def new_batches_sensor(settings: Settings, job_name: str) -> dg.SensorDefinition
                 continue
             if name not in existing:
                 keys.append(name)
+            # What lies there may be what lay there once before: the request says what it comes after, too.
+            before = materialization(context.instance, "raw_spectra", name)
             requests.append(
                 dg.RunRequest(
                     partition_key=name,
-                    run_key=f"{name}:{version}",
+                    run_key=f"{name}:{version}" + (f":{before.storage_id}" if before else ""),
                     tags={"soil/batch": name, "soil/content": version},
                 )
             )

@@ -79,6 +79,19 @@ def test_the_same_bytes_again_keep_their_run_key(platform: Platform) -> None:
     assert [r.run_key for r in first.run_requests or []] == [r.run_key for r in second.run_requests or []]
 
 
+def test_what_lay_there_once_before_is_judged_again(platform: Platform) -> None:
+    """A, then B, then A: Dagster answers a run key once, and what is stored would stay B's."""
+    seen, cursor = [], None
+    for content in ("0.1,0.9", "0.2,0.8", "0.1,0.9", "0.2,0.8"):
+        drop(platform, "b1", f"sample_id,1000,1002\na,{content}\n")
+        os.utime(Path(platform.landing.where("b1/spectra.csv")), (1_000_000_000 + len(seen),) * 2)
+        result, cursor = tick(platform, cursor)
+        [request] = result.run_requests or []
+        seen.append(request.run_key)
+        assert platform.run("raw_spectra", "b1").materialized == ("raw_spectra",)
+    assert len(set(seen)) == 4
+
+
 def test_a_batch_that_is_still_written_waits(tmp_path: Path) -> None:
     platform = make_platform(tmp_path, landing={"quiet_seconds": 3600})
     known_reference(platform)

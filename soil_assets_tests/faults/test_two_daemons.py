@@ -13,6 +13,7 @@ import pytest
 from soil_assets.config import load_settings
 from soil_assets.defs.judgements import judgements
 from soil_assets.defs.run import open_instance
+from soil_assets.defs.twins import TWIN_TAG
 from soil_assets.storage import Store
 from soil_assets_tests.defs.batches import folds, land_as
 from soil_assets_tests.delivery.servers import process
@@ -56,7 +57,9 @@ def test_each_batch_is_judged_by_one_run(tmp_path: Path, monkeypatch: pytest.Mon
             time.sleep(2.0)
         time.sleep(20.0)  # a second run of the other daemon would come at its next tick
         told = dict(judgements(instance, settings, list(BATCHES)))
-        keys = [r.tags.get("dagster/run_key") for r in instance.get_runs() if r.job_name == "judge_batch"]
+        runs = [r for r in instance.get_runs() if r.job_name == "judge_batch"]
+        # Both may have asked before either had: the younger run ends before it does anything.
+        keys = [r.tags.get("dagster/run_key") for r in runs if TWIN_TAG not in r.tags]
     assert sorted(told) == sorted(BATCHES)
     assert all(not j.open_gates and j.living_runs == 1 and j.records == 1 for j in told.values()), told  # type: ignore[attr-defined]
     assert len(keys) == len(set(keys)) == len(BATCHES)

@@ -16,6 +16,7 @@ from soil_assets.defs.pages import address, batch_page
 from soil_assets.defs.partitions import BATCHES
 from soil_assets.defs.pods import step_tags
 from soil_assets.defs.resources import Soil
+from soil_assets.defs.twins import stop_if_twin
 
 LANDED = (
     Gate("readable", "at least one scan of the batch can be read"),
@@ -55,6 +56,7 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
         from soil_assets.spectra.difference import difference
         from soil_assets.spectra.landed import read_landed
 
+        stop_if_twin(context.instance, context.run)
         copy = land_copy(soil.landing, soil.data, context.partition_key)
         landed = read_landed(copy.folder, soil.catalogue)
         before = soil.previous("raw_spectra", context.partition_key)
