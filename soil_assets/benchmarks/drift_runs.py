@@ -111,7 +111,7 @@ def _part(profile: ReferenceProfile, rows: npt.NDArray[np.intp]) -> ReferencePro
     What is drawn and named (envelope, frozen space, hash) stays that of all soils: it costs a third of a comparison,
     and no p-value hangs on it.
     """
-    return replace(
+    part = replace(
         profile,
         features=profile.features.take(rows),
         rows=np.arange(rows.size),
@@ -120,6 +120,8 @@ def _part(profile: ReferenceProfile, rows: npt.NDArray[np.intp]) -> ReferencePro
         n=rows.size,
         n_scans=rows.size,
     )
+    vars(part)["fingerprint"] = profile.fingerprint
+    return part
 
 
 @lru_cache(maxsize=16)

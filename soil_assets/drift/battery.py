@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from soil_assets.config import DriftPolicy
+from soil_assets.drift.distances import nearest_rows
 from soil_assets.drift.family import MATERIAL
 from soil_assets.drift.features import SUMMARIES, Features, bin_positions
 from soil_assets.drift.labellings import Labellings, even_labellings, grouped_labellings
@@ -68,21 +69,39 @@ class Decomposed:
         Component spaces of the broad and the sharp features.
     amounts : ndarray, shape (n_rows, n_signatures)
         How much of each known change every row shows.
+    nearest : ndarray of int, shape (n_rows, n_neighbours)
+        The rows nearest to each, by leading components and noise.
     """
 
     spaces: Mapping[str, PooledSpace | None]
     amounts: FloatArray
+    nearest: npt.NDArray[np.intp]
 
     @classmethod
     def of(cls, rows: Features, axis: Axis) -> Decomposed:
         """Fit to all rows of a pool."""
         spaces = {"broad": pooled_space(rows.broad), "sharp": pooled_space(rows.sharp)}
-        return cls(spaces, filtered(rows.raw, bin_positions(axis), axis))
+        nearest = nearest_rows(_points(spaces, rows.summaries))
+        return cls(spaces, filtered(rows.raw, bin_positions(axis), axis), nearest)
 
     def take(self, rows: npt.NDArray[np.intp]) -> Decomposed:
         """Return it for the same rows in another order."""
         spaces = {name: None if s is None else s.take(rows) for name, s in self.spaces.items()}
-        return Decomposed(spaces, self.amounts[rows])
+        place = np.empty(rows.size, dtype=np.intp)
+        place[rows] = np.arange(rows.size)
+        return Decomposed(spaces, self.amounts[rows], place[self.nearest[rows]])
+
+
+def _points(spaces: Mapping[str, PooledSpace | None], summaries: FloatArray) -> FloatArray:
+    """Return where each row lies for finding its neighbours: leading components and the noise."""
+    parts = [s.scores[:, :TESTED_COMPONENTS] for s in spaces.values() if s is not None]
+    noisy = [
+        i
+        for i, name in enumerate(SUMMARIES)
+        if name.startswith("noise") and bool(np.isfinite(summaries[:, i]).all())
+    ]
+    parts.append(np.clip(robust_scores(summaries[:, noisy]), -8.0, 8.0))
+    return np.concatenate(parts, axis=1)
 
 
 class Pool:
@@ -99,7 +118,7 @@ class Pool:
         self.profile, self.soils, self.batch, self.policy = profile, soils, batch, policy
         joined = profile.features.joined(batch)
         fitted = decomposed or Decomposed.of(joined, profile.axis)
-        self.spaces, self.amounts = fitted.spaces, fitted.amounts
+        self.spaces, self.amounts, self.nearest = fitted.spaces, fitted.amounts, fitted.nearest
         summaries = joined.summaries
         #: Names of the summaries that every row has.
         self.summary_names = [n for n, c in zip(SUMMARIES, summaries.T, strict=True) if np.isfinite(c).all()]
@@ -112,13 +131,6 @@ class Pool:
         distances = [space.robust_distances() for space in self.spaces.values() if space is not None]
         distances.append(robust_distances(self.summaries))
         return np.asarray(np.sum([log_excess(d) for d in distances], axis=0))
-
-    def points(self) -> FloatArray:
-        """Return where each row lies for finding its neighbours: leading components and the noise."""
-        parts = [s.scores[:, :TESTED_COMPONENTS] for s in self.spaces.values() if s is not None]
-        noisy = [i for i, name in enumerate(self.summary_names) if name.startswith("noise")]
-        parts.append(np.clip(robust_scores(self.summaries[:, noisy]), -8.0, 8.0))
-        return np.concatenate(parts, axis=1)
 
     def labellings(self, permutations: int) -> Labellings:
         """Labellings of all rows, by whole groups where the reference has them."""
@@ -164,12 +176,12 @@ def _spectral_tests(pool: Pool, labels: Labellings) -> list[Tested]:
     for name, space in pool.spaces.items():
         if space is None:
             continue
-        tests.append(energy("spectra", f"{name} shape", space.scores, labels))
+        tests.append(energy("spectra", f"{name} shape", space.distances, labels))
         count = min(TESTED_COMPONENTS, space.scores.shape[1])
         names = [f"{name} component {i + 1}" for i in range(count)]
         tests += kolmogorov_smirnov("components", names, space.scores[:, :count], labels)
     tests.append(far_out("outliers", "distance from the centre", pool.excess, labels))
-    tests.append(neighbours("neighbours", "nearest scans", pool.points(), labels))
+    tests.append(neighbours("neighbours", "nearest scans", pool.nearest, labels))
     whole = [t for t in tests if t.family in ("spectra", "outliers", "neighbours")]
     materials = [MATERIAL[t.family] for t in whole]
     tests.append(together("combined", "shape, outliers and neighbours together", whole, materials))

@@ -119,7 +119,7 @@ def _permuted(columns: _Columns, known: int, new: int, policy: DriftPolicy) -> l
         tests += kolmogorov_smirnov("properties", list(complete), values, labels)
         space = pooled_space(_standardised(values)) if values.shape[1] > 1 else None
         if space is not None:
-            tests.append(energy("spectra", "all columns together", space.scores, labels))
+            tests.append(energy("spectra", "all columns together", space.distances, labels))
             tests.append(far_out("outliers", "distance from the centre", log_excess(space.t2), labels))
     for i, (name, (before, after)) in enumerate(columns.numeric.items()):
         if name in complete:
@@ -154,7 +154,7 @@ def _joint(columns: _Columns, policy: DriftPolicy) -> Tested | None:
         return None
     permutations = min(policy.permutations, 499)
     labels = even_labellings(len(space.scores), len(sides[1]), permutations, policy.seed)
-    return energy("spectra", "all columns together", space.scores, labels)
+    return energy("spectra", "all columns together", space.distances, labels)
 
 
 def _plain(table: pd.DataFrame) -> pd.DataFrame:

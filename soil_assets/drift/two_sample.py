@@ -67,9 +67,16 @@ def rank_p(score: FloatArray) -> float:
 
 def ranks(values: FloatArray) -> FloatArray:
     """Mid-ranks 1..n of every column, shape (n_columns, n_rows)."""
-    from scipy.stats import rankdata
+    columns = np.ascontiguousarray(values.T, dtype=np.float64)
+    order = np.argsort(columns, axis=1)
+    ordered = np.take_along_axis(columns, order, axis=1)
+    if not (ordered[:, 1:] > ordered[:, :-1]).all():  # ties, or a missing value
+        from scipy.stats import rankdata
 
-    return np.ascontiguousarray(rankdata(values, axis=0).T)
+        return np.ascontiguousarray(rankdata(values, axis=0).T)
+    ranked = np.empty_like(columns)
+    np.put_along_axis(ranked, order, np.arange(1.0, columns.shape[1] + 1)[None, :], axis=1)
+    return ranked
 
 
 def kolmogorov_smirnov(
@@ -177,14 +184,11 @@ def far_out(family: str, name: str, excess: FloatArray, labels: Labellings) -> T
     return Tested(family, name, mean, score, float(mean[0] - excess.mean()), statistic_at)
 
 
-def energy(family: str, name: str, points: FloatArray, labels: Labellings) -> Tested:
-    """Energy distance (Szekely & Rizzo 2004) between batch and rest for ``points`` of shape (n_pool, n_dims).
+def energy(family: str, name: str, distances: npt.NDArray[np.float32], labels: Labellings) -> Tested:
+    """Energy distance (Szekely & Rizzo 2004) between batch and rest, given the pool's distances.
 
     The statistic is 2 E|x-y| - E|x-x'| - E|y-y'|; the effect is it over 2 E|x-y|, between 0 and 1.
     """
-    from scipy.spatial.distance import pdist, squareform
-
-    distances = squareform(pdist(points)).astype(np.float32)
     inner = _within(distances, labels)
     row_sums = distances.sum(axis=1, dtype=np.float64)
     sums = _batch_sums(row_sums, labels)
@@ -200,20 +204,15 @@ def energy(family: str, name: str, points: FloatArray, labels: Labellings) -> Te
     )
 
 
-def neighbours(family: str, name: str, points: FloatArray, labels: Labellings, count: int = 3) -> Tested:
+def neighbours(family: str, name: str, nearest: IntArray, labels: Labellings) -> Tested:
     """Test whether the batch's rows lie next to each other: nearest neighbours (Schilling 1986).
 
     A handful of foreign scans may lie within the range of the reference and still stand side by side. The
-    statistic is the mean number of neighbour links (to the ``count`` nearest rows, both ways) between a batch
-    row and other batch rows, for ``points`` of shape (n_pool, n_dims); the effect is it over the pool's mean
-    number of links, less what chance gives, at most 1.
+    statistic is the mean number of neighbour links (to each row's nearest, both ways) between a batch
+    row and other batch rows; the effect is it over the pool's mean number of links, less what chance gives, at
+    most 1.
     """
-    from scipy.spatial.distance import pdist, squareform
-
-    distances = squareform(pdist(points)).astype(np.float32)
-    np.fill_diagonal(distances, np.inf)
-    count = min(count, labels.pool - 1)
-    nearest = np.argpartition(distances, count - 1, axis=1)[:, :count]
+    count = nearest.shape[1]
     size = labels.sizes.astype(np.float64)
     statistic = _links_within(nearest, labels) / size
     expected = 2.0 * count * (size[0] - 1) / (labels.pool - 1)
@@ -247,7 +246,7 @@ def _within(distances: npt.NDArray[np.float32], labels: Labellings) -> FloatArra
     """Sum of all distances inside each labelling's batch."""
     pool, largest = labels.pool, labels.rows.shape[1]
     out = np.empty(len(labels))
-    if largest**2 * 40 < pool**2:  # gathering n x n entries beats a product with the whole matrix
+    if largest**2 * 150 < pool**2:  # few entries are gathered sooner than the whole matrix is multiplied
         step = max(1, _BLOCK // largest**2)
         for start in range(0, len(labels), step):
             rows = labels.rows[start : start + step]

@@ -4,8 +4,10 @@ from math import comb
 
 import numpy as np
 import pytest
-from scipy.stats import chi2_contingency, ks_2samp, ttest_ind
+from scipy.spatial import KDTree
+from scipy.stats import chi2_contingency, ks_2samp, rankdata, ttest_ind
 
+from soil_assets.drift.distances import nearest_rows, pairwise
 from soil_assets.drift.family import combine
 from soil_assets.drift.labellings import even_labellings, grouped_labellings
 from soil_assets.drift.two_sample import (
@@ -16,8 +18,22 @@ from soil_assets.drift.two_sample import (
     location,
     log_excess,
     neighbours,
+    ranks,
     together,
 )
+
+
+def test_ranks_are_scipys_with_ties_and_without() -> None:
+    generator = np.random.default_rng(4)
+    values = generator.normal(size=(60, 5))
+    for given in (values, np.round(values, 1), np.round(values * 1e6).astype(np.int64)):
+        np.testing.assert_array_equal(ranks(given), rankdata(given, axis=0).T)
+
+
+def test_nearest_rows_are_those_of_a_tree() -> None:
+    points = np.random.default_rng(5).normal(size=(80, 4))
+    _, found = KDTree(points).query(points, k=4)
+    assert [set(r) for r in nearest_rows(points)] == [set(r[1:]) for r in found.tolist()]
 
 
 def test_the_first_labelling_is_the_true_one_and_none_repeats_a_row() -> None:
@@ -45,7 +61,7 @@ def test_kolmogorov_smirnov_statistic_is_scipys(n: int) -> None:
 def test_energy_distance_agrees_with_its_definition(n: int) -> None:
     points = np.random.default_rng(0).normal(size=(60 + n, 4))
     labels = even_labellings(len(points), n, 199, seed=1)
-    tested = energy("f", "shape", points, labels)
+    tested = energy("f", "shape", pairwise(points), labels)
     for draw in (0, 5):
         inside = np.zeros(len(points), bool)
         inside[labels.rows[draw]] = True
@@ -97,10 +113,13 @@ def test_neighbours_notice_a_cluster_inside_the_range_of_the_reference() -> None
     points = generator.normal(size=(300, 6))
     points[-6:] = points[0] * 0.5 + 0.05 * generator.normal(size=(6, 6))  # 6 of the last 20 are near twins
     labels = even_labellings(300, 20, 999, seed=1)
-    tested = neighbours("outliers", "neighbours", points, labels)
+    tested = neighbours("outliers", "neighbours", nearest_rows(points), labels)
     assert tested.p_value <= 0.005
     assert tested.effect > 0.1
-    assert neighbours("outliers", "neighbours", points[generator.permutation(300)], labels).p_value > 0.05
+    assert (
+        neighbours("outliers", "neighbours", nearest_rows(points[generator.permutation(300)]), labels).p_value
+        > 0.05
+    )
 
 
 def test_groups_move_as_a_whole_and_limit_the_p_value() -> None:
@@ -119,7 +138,7 @@ def test_unequal_groups_give_the_same_statistics_as_scipy() -> None:
     labels = grouped_labellings(groups, 7, 199, seed=1)
     assert not labels.even
     tested = kolmogorov_smirnov("f", ["a"], values, labels)[0]
-    shape = energy("f", "e", values, labels)
+    shape = energy("f", "e", pairwise(values), labels)
     for draw in range(5):
         inside = np.zeros(groups.size, bool)
         inside[labels.rows[draw][labels.rows[draw] >= 0]] = True
@@ -137,7 +156,7 @@ def test_the_family_wise_rate_holds_over_many_tests() -> None:
     for _ in range(400):
         values = generator.normal(size=(60, 12)) @ generator.normal(size=(12, 12))
         tests = kolmogorov_smirnov("f", [str(k) for k in range(12)], values, labels)
-        tests.append(energy("f", "shape", values, labels))
+        tests.append(energy("f", "shape", pairwise(values), labels))
         alarms += combine(tests, 0.05).p_value <= 0.05
     assert alarms <= 36  # upper 99.9 % binomial bound of 5 % of 400
     assert alarms >= 7  # and it is not empty caution
@@ -163,7 +182,7 @@ def test_adjusted_p_values_agree_with_the_threshold() -> None:
         values[-25:, 0] += shift
         tests = kolmogorov_smirnov("f", list("abcde"), values, labels)
         tests += [
-            energy("f", "shape", values, labels),
+            energy("f", "shape", pairwise(values), labels),
             far_out("o", "out", log_excess(np.abs(values[:, 0])), labels),
         ]
         family = combine(tests, 0.05)
