@@ -42,6 +42,7 @@ class Composed:
             "code": free_port(),
             "webserver": free_port(),
             "service": free_port(),
+            "metrics": free_port(),
         }
         self._database_port = database_port
         self._store = store
@@ -102,8 +103,8 @@ class Composed:
         entry, default, image_env = image_of(wanted["build"]["target"])
         arguments = [here(a) for a in (*entry, *(wanted.get("command") or default))]
         for i, argument in enumerate(arguments):
-            if argument.startswith("--port="):
-                arguments[i] = f"--port={self.ports[service]}"
+            if argument.startswith(("--port=", "--serve=")):
+                arguments[i] = f"{argument.partition('=')[0]}={self.ports[service]}"
             elif argument == "--port":
                 arguments[i + 1] = str(self.ports[service])
             elif argument in ("--host=0.0.0.0", "0.0.0.0"):  # noqa: S104  # what the container listens on
@@ -208,6 +209,19 @@ def test_the_daemon_beats(platform: Composed) -> None:
             return
         assert time.monotonic() < end, beats
         time.sleep(1)
+
+
+def test_the_exporter_reads_the_instance_and_the_registry(platform: Composed, tmp_path: Path) -> None:
+    command, env = platform.command("metrics", platform.folder / "data")
+    url = f"http://127.0.0.1:{platform.ports['metrics']}/metrics"
+    with (
+        process(command, lambda: answers(url), env=env, folder=tmp_path),
+        urllib.request.urlopen(url, timeout=60) as said,
+    ):
+        told = said.read().decode()
+    failed = re.findall(r"^soil_export_failed\{.*\} (\S+)$", told, re.MULTILINE)
+    assert failed, told
+    assert {float(f) for f in failed} == {0.0}, told
 
 
 def test_mlflow_wants_a_user_and_keeps_models_in_the_store(platform: Composed, tmp_path: Path) -> None:
