@@ -67,6 +67,19 @@ def test_only_the_job_without_code_of_the_change_may_write() -> None:
     assert "pull_request_target" not in "".join(f.read_text(encoding="utf-8") for f in FILES)
 
 
+def test_only_main_publishes_images_and_only_after_they_were_tried() -> None:
+    jobs = load("images.yml")["jobs"]
+    writing = {n for n, job in jobs.items() if "write" in job.get("permissions", {}).values()}
+    assert writing == {"publish"}
+    publish = jobs["publish"]
+    assert publish["if"] == "github.event_name == 'push'"
+    assert load("images.yml")["on"]["push"]["branches"] == ["main"]
+    assert set(publish["needs"]) == set(jobs) - {"publish"}
+    [pushed] = {t for s in publish["steps"] for t in re.findall(r"/platform:(main)", s.get("run", ""))}
+    branches = (WORKFLOWS.parents[1] / "deploy" / "argocd" / "branches.yaml").read_text(encoding="utf-8")
+    assert f"/platform:{pushed}\n" in branches
+
+
 def test_no_secret_reaches_a_pull_requests_own_run() -> None:
     assert "secrets." not in (WORKFLOWS / "validate.yml").read_text(encoding="utf-8")
     assert "github.token" not in (WORKFLOWS / "validate.yml").read_text(encoding="utf-8")
