@@ -139,7 +139,7 @@ def _clone(source_repo: Path, target: Path, *, caches: bool, source: Path | None
 def _commit(repo: Path, message: str) -> str:
     who = ["-c", "user.name=bench", "-c", "user.email=bench@example.org"]
     subprocess.run(["git", "add", "-A"], cwd=repo, check=True)
-    subprocess.run(["git", *who, "commit", "-q", "-m", message], cwd=repo, check=True)
+    subprocess.run(["git", *who, "commit", "-q", "--allow-empty", "-m", message], cwd=repo, check=True)
     found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=repo, check=True, capture_output=True, text=True)
     return found.stdout.strip()
 
