@@ -55,11 +55,9 @@ def open_instance(dagster_home: Path | None = None) -> Iterator[dg.DagsterInstan
     logging.getLogger("dagster").setLevel(logging.ERROR)
     if dagster_home is None:
         with dg.DagsterInstance.get() as instance:
-            reuse_engines()
             yield instance
     else:
         with dg.DagsterInstance.from_config(str(dagster_home)) as instance:
-            reuse_engines()
             yield instance
 
 

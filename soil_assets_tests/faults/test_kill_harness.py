@@ -24,7 +24,10 @@ pytestmark = [
 @pytest.mark.timeout(900)
 def test_killed_and_resumed_everything_holds(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.jsonl", "this")
-    enough = lambda: set(by_stage(journal.entries())) == set(STAGES)  # noqa: E731
+
+    def enough() -> bool:
+        return set(by_stage(journal.entries())) == set(STAGES)
+
     failed = list(kill_in_lanes(tmp_path, journal, enough, 1, 7, again=0.25))
     found = {f.name: f.value for f in figures(journal.entries(), 0, failed)}
     assert found["kills"] >= len(STAGES)
