@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from dagster import AssetSelection, AutomationCondition
 
+#: What every batch is measured against: made anew from the same data, it changes no verdict.
+_SHARED = AssetSelection.assets("reference_spectra", "landmark_features")
+
 
 def after_passed_gates() -> AutomationCondition:
     """Materialize a partition when its inputs changed and every blocking check upstream passed.
 
-    ``eager()`` alone does not wait for checks.
+    ``eager()`` alone does not wait for checks, and asks for every batch again whenever the golden reference was
+    materialized, with other content or not.
     """
-    return (AutomationCondition.eager() & AutomationCondition.all_deps_blocking_checks_passed()).with_label(
-        "after_passed_gates"
-    )
+    updated = AutomationCondition.any_deps_updated().ignore(_SHARED)
+    altered = AutomationCondition.any_deps_match(AutomationCondition.data_version_changed()).allow(_SHARED)
+    changed: AutomationCondition = (updated | altered).with_label("inputs_changed")
+    eager = AutomationCondition.eager().replace("any_deps_updated", changed)
+    return (eager & AutomationCondition.all_deps_blocking_checks_passed()).with_label("after_passed_gates")
 
 
 def whenever_a_batch_is_judged() -> AutomationCondition:

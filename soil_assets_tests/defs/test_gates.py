@@ -80,6 +80,28 @@ def test_training_set_is_asked_for_although_the_last_batch_failed(house: Platfor
     assert "never materialized" in left["b3"], "b3 was validated and not drift-checked"
 
 
+def test_a_reference_made_anew_from_the_same_data_judges_no_batch_again(house: Platform) -> None:
+    """Two daemons on an empty instance both freeze the sets; a person may, at any time."""
+    before = ask(house)
+    assert house.run("reference_spectra").success
+    after = ask(house, before.cursor)
+    for asset in ("validated_batches", "drift_reports"):
+        assert requested(after, asset) == set(), asset
+
+
+def test_a_reference_of_other_content_judges_batches_again(house: Platform) -> None:
+    before = ask(house)
+    house.instance.report_runless_asset_event(
+        dg.AssetMaterialization("reference_spectra", tags={"dagster/data_version": "other"})
+    )
+    house.instance.report_runless_asset_event(
+        dg.AssetCheckEvaluation(asset_key=dg.AssetKey("reference_spectra"), check_name="frozen", passed=True)
+    )
+    after = ask(house, before.cursor)
+    assert requested(after, "validated_batches") >= {"b1", "b3"}
+    assert house.run("reference_spectra").success  # as it was, for the tests below
+
+
 def test_training_set_tolerates_an_unreadable_batch(house: Platform) -> None:
     """The other half: a partition that will never be there must not hold the others for ever."""
     land_garbage(house.landing, "b4")

@@ -23,7 +23,17 @@ def home(folder: Path) -> Path:
     return folder
 
 
-def test_a_file_keeps_its_engine_and_events_are_the_same(tmp_path: Path) -> None:
+def test_a_file_keeps_its_engine_and_events_are_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dagster._core.storage.event_log.sqlite import sqlite_event_log
+    from dagster._core.storage.runs.sqlite import sqlite_run_storage
+    from dagster._core.storage.schedules.sqlite import sqlite_schedule_storage
+    from sqlalchemy import create_engine
+
+    modules = (sqlite_event_log, sqlite_run_storage, sqlite_schedule_storage)
+    for module in modules:  # an earlier test of this process may have kept some
+        monkeypatch.setattr(module, "create_engine", create_engine)
     told = []
     for name in ("plain", "kept"):
         with dg.DagsterInstance.from_config(str(home(tmp_path / name))) as instance:
@@ -34,16 +44,14 @@ def test_a_file_keeps_its_engine_and_events_are_the_same(tmp_path: Path) -> None
             told.append([e.dagster_event.event_type_value for e in logs if e.dagster_event])
             assert instance.get_latest_materialization_event(dg.AssetKey("measured")) is not None
     assert told[0] == told[1]
-    from dagster._core.storage.event_log.sqlite import sqlite_event_log
-    from dagster._core.storage.runs.sqlite import sqlite_run_storage
-    from dagster._core.storage.schedules.sqlite import sqlite_schedule_storage
-
-    for module in (sqlite_event_log, sqlite_run_storage, sqlite_schedule_storage):
+    for module in modules:
         assert isinstance(module.create_engine, KeptEngines), "Dagster makes its engines otherwise now"
+    assert isinstance(sqlite_event_log.create_engine, KeptEngines)
     kept = sqlite_event_log.create_engine.engines
     assert 2 <= len(kept) < 8, "the index's, and one a run"
     with open_instance(tmp_path / "kept") as instance:
         assert len(instance.get_runs()) == 1
+    reuse_engines()
     assert sqlite_event_log.create_engine.engines is kept, "not wrapped twice"
 
 
