@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 UV     := $(BIN)/uv pip
 # A worker a core and one more, for many tests wait for servers; each has one BLAS thread (conftest.py), and a module's
 # fixtures stay in one worker.
-PYTEST_ARGS ?= -n $(shell echo $$(( $$(nproc 2>/dev/null || echo 2) + 1 ))) --dist loadscope
+PYTEST_ARGS ?= -n $(shell echo $$(( $$(nproc 2>/dev/null || echo 2) + 1 ))) --dist loadscope --no-loadscope-reorder
 # The instance that `make demo` fills and `make ui` shows; dagster.yaml refers to it.
 export SOIL_HOME    ?= $(CURDIR)/.soil
 export DAGSTER_HOME ?= $(CURDIR)

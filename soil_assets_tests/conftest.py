@@ -8,6 +8,7 @@ import os
 for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_threads, "1")
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,3 +78,16 @@ def _quiet_environment() -> Iterator[None]:
     for key, value in kept.items():
         if value is not None:
             os.environ[key] = value
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put modules with slow tests first, those of most patience ahead: no worker is left with a long one at the end.
+
+    Workers take modules in this order with xdist's ``--no-loadscope-reorder``.
+    """
+    patience: Counter[Path] = Counter()
+    for item in items:
+        if item.get_closest_marker("slow"):
+            limit = item.get_closest_marker("timeout")
+            patience[item.path] += int(limit.args[0]) if limit else 300
+    items.sort(key=lambda item: -patience[item.path])

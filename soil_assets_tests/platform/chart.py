@@ -30,6 +30,12 @@ def values() -> dict[str, Any]:
     return found
 
 
+def added(kind: str) -> dict[str, Any]:
+    """Return the one object of that kind that our values add to the chart's."""
+    [found] = [m for m in values()["extraManifests"] if m["kind"] == kind]
+    return dict(found)
+
+
 def chart() -> Path:
     """Return the chart's folder, or skip."""
     where = os.environ.get("DAGSTER_CHART")

@@ -17,6 +17,7 @@ import yaml
 from soil_assets.config import load_settings
 from soil_assets_tests.delivery.servers import s3
 from soil_assets_tests.delivery.test_deploy import KUBERNETES, kubectl, objects
+from soil_assets_tests.platform import chart
 
 DEPLOY = Path(__file__).resolve().parent.parent.parent / "deploy"
 BRANCH = DEPLOY / "branch"
@@ -196,7 +197,7 @@ def test_its_settings_make_it_a_branch_of_production(built: str) -> None:
     assert settings.url("data") == "s3://soil/data/branches/pr-12"
     assert settings.main_url("data") == "s3://soil/data"
     assert settings.experiment == "soil-branch-pr-12"
-    [production] = yaml.safe_load((DEPLOY / "dagster" / "values.yaml").read_text())["extraManifests"]
+    production = chart.added("ConfigMap")
     theirs = yaml.safe_load(production["data"]["soil.yaml"])["storage"]
     assert yaml.safe_load((BRANCH / "soil.yaml").read_text())["storage"] == theirs
 

@@ -6,6 +6,7 @@ Skipped where the chart or helm is not there (``DAGSTER_CHART``, ``HELM``); what
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -207,7 +208,7 @@ def shared(instance: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_the_platforms_settings_are_settings() -> None:
-    [manifest] = chart.values()["extraManifests"]
+    manifest = chart.added("ConfigMap")
     [(name, text)] = manifest["data"].items()
     folder = next(
         m["mountPath"]
@@ -221,9 +222,50 @@ def test_the_platforms_settings_are_settings() -> None:
 
 
 def test_the_settings_load(tmp_path: Path) -> None:
-    [manifest] = chart.values()["extraManifests"]
+    manifest = chart.added("ConfigMap")
     (tmp_path / "soil.yaml").write_text(manifest["data"]["soil.yaml"])
     env = {e["name"]: e["value"] for e in chart.container_context(chart.values())["k8s"]["env"]}
     settings = load_settings(tmp_path / "soil.yaml", env)
     assert settings.deployment == "production"
     assert settings.url("data") == "s3://soil/data"
+
+
+def test_the_exporters_pod_is_valid_and_reads_production() -> None:
+    """Its image's instance gets every variable that it names, and those say the database that the chart is told."""
+    validator = pytest.importorskip("kubernetes_validate")
+    for kind in ("ConfigMap", "Service", "Deployment"):
+        validator.validate(chart.added(kind), VERSION, strict=True)
+    pod = chart.added("Deployment")["spec"]["template"]["spec"]
+    [container] = pod["containers"]
+    env = {e["name"]: e.get("value", "a secret") for e in container["env"]}
+    storage = (ROOT / "deploy" / "docker" / "dagster.yaml").read_text(encoding="utf-8")
+    assert set(re.findall(r"env: (\w+)", storage)) <= set(env)
+    told = chart.values()["postgresql"]
+    assert env["SOIL_POSTGRES_HOST"] == told["postgresqlHost"]
+    assert env["SOIL_POSTGRES_PORT"] == str(told["service"]["port"])
+    assert env["SOIL_POSTGRES_USER"] == told["postgresqlUsername"]
+    assert (
+        yaml.safe_load(storage)["storage"]["postgres"]["postgres_db"]["db_name"] == told["postgresqlDatabase"]
+    )
+    settings, instance = (chart.values()[k] for k in ("computeLogManager", "global"))
+    assert env["SOIL_BUCKET"] == settings["config"]["s3ComputeLogManager"]["bucket"]
+    secrets = {e["valueFrom"]["secretKeyRef"]["name"] for e in container["env"] if "valueFrom" in e}
+    assert secrets == {instance["postgresqlSecretName"]}
+
+
+def test_the_exporter_is_what_compose_runs_with_the_other_pods_image_and_rights() -> None:
+    spec = chart.added("Deployment")["spec"]
+    pod, service = spec["template"]["spec"], chart.added("Service")["spec"]
+    [container] = pod["containers"]
+    compose = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text(encoding="utf-8"))
+    assert container["command"] == compose["services"]["metrics"]["command"]
+    image = chart.values()["dagsterDaemon"]["image"]
+    for each in (container, *pod["initContainers"]):
+        assert each["image"] == f"{image['repository']}:{image['tag']}"
+        assert each["securityContext"] == chart.values()["dagsterDaemon"]["securityContext"]
+    assert pod["securityContext"] == chart.values()["dagsterDaemon"]["podSecurityContext"]
+    assert pod["automountServiceAccountToken"] is False
+    assert service["selector"] == spec["selector"]["matchLabels"] == spec["template"]["metadata"]["labels"]
+    [port] = container["ports"]
+    assert container["command"][2] == f"--serve={port['containerPort']}"
+    assert service["ports"][0]["targetPort"] == port["name"]
