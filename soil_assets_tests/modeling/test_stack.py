@@ -207,3 +207,14 @@ def test_finer_pretreatments_are_tried_where_there_are_many_samples_and_kept_whe
         assert load(save(model, tmp_path / str(start))).predict(field).equals(model.predict(field))
         r2[start] = model.training["cross_validation"]["r2"]
     assert 1.0 - r2[50] < 0.8 * (1.0 - r2[1000])
+
+
+def test_a_recipe_of_the_first_version_is_read_as_it_trained_then() -> None:
+    """It knew neither members by number of components nor a second scale nor finer pre-treatments."""
+    later = ("components", "second_scale", "fine", "fine_from", "joint")
+    raw = {k: v for k, v in Recipe.stack().to_dict().items() if k not in later} | {"version": 1}
+    read = Recipe.from_dict(raw)
+    assert (read.components, read.second_scale, read.fine, read.joint) == (0, False, (), False)
+    assert read.pretreatments == Recipe.stack().pretreatments
+    assert Recipe.from_dict(read.to_dict()) == read
+    assert read.fingerprint() != Recipe.stack().fingerprint()
