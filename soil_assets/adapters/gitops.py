@@ -283,6 +283,9 @@ class Releases:
             try:
                 at = self.registry.aliases(name)
                 if at.get(PRODUCTION) == version:
+                    moves.settle(
+                        self.registry, name
+                    )  # who was killed between two aliases left the second behind
                     continue
                 if back and at.get("previous") == version:
                     moves.roll_back(self.registry, name, told, to=version)

@@ -153,6 +153,22 @@ def test_killed_between_commit_and_alias_the_same_command_finishes(
         assert (again.what, again.commit, again.aliases) == ("live already", "", {"soil-clay": 1})
 
 
+def test_killed_between_two_aliases_the_same_command_finishes(host: GitHost, tmp_path: Path) -> None:
+    with sqlite_registry(tmp_path) as registry:
+        registered(registry)
+        registered(registry)
+        production = releases(host, registry, "production")
+        for version in (1, 2):
+            staged = production.stage({"soil-clay": version}, "", ADA).state.idle
+            production.record(staged.release, True, "alike", ADA)
+            production.switch(ADA)
+        wanted = journal.read(registry, "soil-clay").places
+        assert (wanted["production"], wanted["previous"]) == (2, 1)
+        registry.client().delete_registered_model_alias("soil-clay", "previous")
+        assert production.switch(ADA).what == "live already"
+        assert registry.aliases("soil-clay") == wanted
+
+
 @pytest.mark.parametrize("result", ["failed", ""])
 def test_what_did_not_pass_its_test_is_never_switched(host: GitHost, registry: Registry, result: str) -> None:
     staging = releases(host, registry)
