@@ -31,7 +31,7 @@ from soil_assets.benchmarks.scored_sets import (
 )
 from soil_assets.modeling.learners import TrainingData
 from soil_assets.modeling.recipe import Recipe
-from soil_assets.modeling.stack import cross_fitted, prepare, repeated_folds
+from soil_assets.modeling.stack import better_of, cross_fitted, prepare, repeated_folds
 from soil_assets.modeling.stack_basis import (
     JOINT,
     SENSORS,
@@ -58,6 +58,8 @@ class Variant:
         The recipe's field of that name.
     reflectance, second_scale, joint : bool
         Whether reflectance is seen beside absorbance, and the recipe's fields of those names.
+    weighted_from, fine_from : int
+        The recipe's fields of those names, 0 for never; what is finer is ``_FINE``.
     """
 
     bands: int
@@ -65,6 +67,8 @@ class Variant:
     reflectance: bool
     second_scale: bool
     joint: bool
+    weighted_from: int = 0
+    fine_from: int = 0
 
     def recipe(self) -> Recipe:
         """Return the variant as a recipe."""
@@ -73,6 +77,9 @@ class Variant:
             components=self.components,
             second_scale=self.second_scale,
             joint=self.joint,
+            weighted_from=self.weighted_from,
+            fine=stack_pretreatments(VARIANTS[_FINE].bands) if self.fine_from else (),
+            fine_from=self.fine_from or Recipe.fine_from,
         )
 
 
@@ -89,7 +96,12 @@ VARIANTS: dict[str, Variant] = {
     "all": Variant(300, 100, True, True, True),
     "all but joint, 600 bands": Variant(600, 100, True, True, False),
     "all, 600 bands": Variant(600, 100, True, True, True),
+    "weighted": Variant(300, 100, False, True, False, weighted_from=50),
+    "fine": Variant(300, 100, False, True, False, fine_from=200),
+    "weighted, fine": Variant(300, 100, False, True, False, weighted_from=50, fine_from=200),
 }
+#: What the finer pre-treatments of a recipe are, with their joint kernels.
+_FINE = "all, 600 bands"
 
 
 def all_sets() -> Iterator[ScoredSet]:
@@ -140,7 +152,11 @@ def _held_out(scored: ScoredSet, known: npt.NDArray[np.int64], targets: FloatArr
         listed = stack_pretreatments(bands)
         n_plain = len(stack_pretreatments(bands, with_reflectance=False))
         basis = StackBasis.of(data, listed, joint=True)
-        prepared = prepare(basis, targets, folds, components=most, second_scale=True)
+        weighted_from = max(v.weighted_from for v in VARIANTS.values() if v.bands == bands)
+        prepared = prepare(
+            basis, targets, folds, components=most, second_scale=True, weighted_from=weighted_from,
+            seed=Recipe.seed,
+        )  # fmt: skip
         for name, variant in VARIANTS.items():
             if variant.bands != bands:
                 continue
@@ -148,13 +164,19 @@ def _held_out(scored: ScoredSet, known: npt.NDArray[np.int64], targets: FloatArr
             parts = set(range(len(listed) if variant.reflectance else n_plain)) | {SENSORS}
             parts |= {JOINT} if variant.joint else set()
             few = known.size <= variant.components
-            kept = replace(prepared, left_out=prepared.left_out.only(parts, components=few))
+            weighted = 0 < variant.weighted_from <= known.size
+            members = prepared.left_out.only(parts, components=few, weighted=weighted)
+            kept = replace(prepared, left_out=members)
             found[name] = np.column_stack(
                 [
                     cross_fitted(kept.scales(t, second_scale=variant.second_scale), target, folds[0])
                     for t, target in enumerate(targets.T)
                 ]
             )
+    for name, variant in VARIANTS.items():
+        if 0 < variant.fine_from <= known.size:
+            both = zip(found[name].T, found[_FINE].T, targets.T, strict=True)
+            found[name] = np.column_stack([better_of(a, b, t, folds[0])[0] for a, b, t in both])
     return found
 
 

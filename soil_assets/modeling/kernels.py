@@ -110,6 +110,12 @@ class KernelRidge:
                 found[len(PENALTIES) + place] = np.inf
         return np.asarray(found if targets.ndim == 2 else found[:, :, 0])
 
+    def duals(self, target: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return dual coefficients and intercepts at every penalty, shapes (n_penalties, n) and (n_penalties,)."""
+        along = (self.vectors.T @ target) / (self.values + PENALTIES[:, None] * max(self.scale, 1e-300))
+        coefficients = along @ self.vectors.T
+        return np.asarray(coefficients), np.asarray(target.mean() - coefficients @ self.column_means)
+
     @property
     def _rank(self) -> int:
         return int((self.values > 1e-10 * max(float(self.values.max(initial=0.0)), 1e-300)).sum())

@@ -144,8 +144,8 @@ class StackPredictor:
         Standardised.
     sensor_gamma : float
     sensor_dual : ndarray, shape (n_training,)
-    joint_scale : ndarray, shape (n_parts,)
-        Of the standardised squared distances of the parts.
+    joint_scale : ndarray, shape (n_joint_parts,)
+        Of the standardised squared distances of the first parts; those after them have weighted bands.
     joint_terms : tuple of JointTerm
     """
 
@@ -163,7 +163,15 @@ class StackPredictor:
 
     @cached_property
     def _treated_landmarks(self) -> list[FloatArray]:
-        return [p.pretreatment.apply(self.landmarks) - p.centre for p in self.parts]
+        return [x - p.centre for x, p in zip(self._treated(self.landmarks), self.parts, strict=True)]
+
+    def _treated(self, spectra: npt.NDArray[Any]) -> list[FloatArray]:
+        """Treated spectra of every part; parts that share a pre-treatment share the result."""
+        done: dict[Pretreatment, FloatArray] = {}
+        for part in self.parts:
+            if part.pretreatment not in done:
+                done[part.pretreatment] = part.pretreatment.apply(spectra)
+        return [done[part.pretreatment] for part in self.parts]
 
     def predict(self, spectra: FloatArray, sensors: FloatArray | None = None) -> FloatArray:
         """Return predictions, shape (n_samples,).
@@ -185,12 +193,13 @@ class StackPredictor:
     def _predict(self, spectra: FloatArray, sensors: FloatArray | None) -> FloatArray:
         value = np.full(len(spectra), self.intercept)
         together = np.zeros((len(spectra), len(self.landmarks) if self.joint_terms else 0))
-        for place, (part, landmarks) in enumerate(zip(self.parts, self._treated_landmarks, strict=True)):
-            treated = part.pretreatment.apply(spectra) - part.centre
+        seen = zip(self.parts, self._treated(spectra), self._treated_landmarks, strict=True)
+        for place, (part, raw, landmarks) in enumerate(seen):
+            treated = raw - part.centre
             value += treated @ part.coefficients
             for standardised in (False, True):
                 terms = [t for t in part.terms if t.standardised == standardised]
-                joint = standardised and bool(self.joint_terms)
+                joint = standardised and bool(self.joint_terms) and place < self.joint_scale.size
                 if terms or joint:
                     scale = part.spread if standardised else np.ones_like(part.spread)
                     squared = squared_distances(treated / scale, landmarks / scale)

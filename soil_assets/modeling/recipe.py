@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from soil_assets.spectra.batch import Quantity
 
 #: Raised when the same recipe starts to give another model.
-RECIPE_VERSION = 2
+RECIPE_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,9 @@ class Recipe:
         Up to this many samples a stack also has members regularised by their number of principal components.
     second_scale : bool
         Whether a stack models a skewed target on a logarithmic scale, too.
+    weighted_from : int
+        Number of samples from which a stack also has kernels on bands weighted by what they tell of the target; 0 for
+        never.
     fine : tuple of Pretreatment
         Finer pre-treatments that a stack tries by themselves, with joint kernels, beside ``pretreatments``; each
         target takes what its left-out predictions favour. None when empty.
@@ -78,6 +81,7 @@ class Recipe:
     nested: bool = True
     components: int = 100
     second_scale: bool = True
+    weighted_from: int = 50
     fine: tuple[Pretreatment, ...] = ()
     fine_from: int = 200
     joint: bool = False
@@ -95,6 +99,7 @@ class Recipe:
             "folds": (self.folds >= 2, "at least 2"),
             "repeats": (self.repeats >= 1, "at least 1"),
             "components": (self.components >= 0, "a number of samples, 0 for none"),
+            "weighted_from": (self.weighted_from >= 0, "a number of samples, 0 for never"),
             "sensors": (
                 not self.sensors or self.learner == "stack",
                 "none: only the learner stack uses sensors, the others use spectra alone",
@@ -167,6 +172,7 @@ class Recipe:
             "nested": self.nested,
             "components": self.components,
             "second_scale": self.second_scale,
+            "weighted_from": self.weighted_from,
             "fine": [p.to_dict() for p in self.fine],
             "fine_from": self.fine_from,
             "joint": self.joint,
@@ -182,7 +188,8 @@ class Recipe:
         fields = {k: v for k, v in raw.items() if k != "version"}
         for later in ("second_scale", "joint"):  # recipes of version 1 had none of these three
             fields[later] = bool(fields.get(later, False))
-        fields["components"] = int(fields.get("components", 0))
+        for later in ("components", "weighted_from"):  # the second came with version 3
+            fields[later] = int(fields.get(later, 0))
         fields["pretreatments"] = tuple(Pretreatment.from_dict(p) for p in fields["pretreatments"])
         fields["fine"] = tuple(Pretreatment.from_dict(p) for p in fields.get("fine", ()))
         fields["sensors"] = tuple(str(v) for v in fields.get("sensors", ()))

@@ -17,11 +17,12 @@ import numpy.typing as npt
 from soil_assets.modeling import pls
 from soil_assets.modeling.blend import BlendPredictor
 from soil_assets.modeling.learners import Fitted, TrainingData
+from soil_assets.modeling.left_out import LeftOut
 from soil_assets.modeling.predictors import StackPredictor
 from soil_assets.modeling.pretreatment import chain, snv
 from soil_assets.modeling.scales import ShiftedLog, thinned
 from soil_assets.modeling.splits import grouped_folds
-from soil_assets.modeling.stack_basis import STACK_PRETREATMENTS, LeftOut, StackBasis
+from soil_assets.modeling.stack_basis import STACK_PRETREATMENTS, StackBasis
 from soil_assets.modeling.stack_weights import stack_weights
 
 if TYPE_CHECKING:
@@ -79,7 +80,8 @@ def fit_targets(data: TrainingData, targets: FloatArray, recipe: Recipe) -> list
     usual = solve(StackBasis.of(data, recipe.pretreatments, joint=recipe.joint), targets, folds, recipe)
     if not recipe.fine or len(targets) < recipe.fine_from:
         return usual
-    fine = solve(StackBasis.of(data, recipe.fine, joint=True), targets, folds, recipe)
+    plain = replace(recipe, weighted_from=0)  # the joint kernels of many fine bands are what is tried
+    fine = solve(StackBasis.of(data, recipe.fine, joint=True), targets, folds, plain)
     return [_better(a, b, t, folds[0]) for a, b, t in zip(usual, fine, targets.T, strict=True)]
 
 
@@ -142,19 +144,25 @@ def prepare(
     *,
     components: int,
     second_scale: bool,
+    weighted_from: int,
+    seed: int,
 ) -> Prepared:
     """Predict several targets, shape (n, n_targets), without each fold; kernels are worked through once."""
     logs = tuple(ShiftedLog.fit(t) if second_scale else None for t in targets.T)
     second = [log.forward(t) for t, log in zip(targets.T, logs, strict=True) if log is not None]
     columns = np.column_stack([targets, *second])
-    return Prepared(basis.left_out(columns, folds, components=components), targets, columns, logs)
+    left_out = basis.left_out(columns, folds, components=components, weighted_from=weighted_from, seed=seed)
+    return Prepared(left_out, targets, columns, logs)
 
 
 def solve(
     basis: StackBasis, targets: FloatArray, folds: Sequence[IntArray], recipe: Recipe
 ) -> list[StackFit]:
     """Fit several targets, shape (n, n_targets), of the same samples."""
-    prepared = prepare(basis, targets, folds, components=recipe.components, second_scale=recipe.second_scale)
+    prepared = prepare(
+        basis, targets, folds, components=recipe.components, second_scale=recipe.second_scale,
+        weighted_from=recipe.weighted_from, seed=recipe.seed,
+    )  # fmt: skip
     return [
         _fit_scales(prepared.scales(t, second_scale=True), targets[:, t], folds[0])
         for t in range(targets.shape[1])
@@ -181,7 +189,8 @@ class _Scale:
         return in_unit, picked, weights, residuals
 
     def predictor(self, picked: list[tuple[int, int]], weights: FloatArray) -> StackPredictor:
-        return self.left_out.basis.merge(self.target, picked, weights, self.left_out.counts)
+        left_out = self.left_out
+        return left_out.basis.merge(self.target, picked, weights, left_out.counts, left_out.weighted)
 
 
 def _blend(scales: list[_Scale], target: FloatArray, rows: Rows) -> tuple[FloatArray, FloatArray]:
@@ -208,18 +217,18 @@ def _fit_scales(scales: list[_Scale], target: FloatArray, fold: IntArray) -> Sta
     _, blend = _blend(scales, target, everyone)
     shares: dict[str, float] = {}
     predictors, residuals = [], []
-    basis = scales[0].left_out.basis
+    basis, members = scales[0].left_out.basis, scales[0].left_out.members
     for scale, share in zip(scales, blend, strict=True):
         _, picked, weights, left = scale.combined(everyone)
         predictors.append(scale.predictor(picked, weights))
         residuals.append(left)
         for (member, _), weight in zip(picked, weights, strict=True):
-            part = basis.members[member].part
+            part = members[member].part
             name = basis.pretreatments[part].name if part >= 0 else basis.OTHER_PARTS[part]
             shares[name] = shares.get(name, 0.0) + float(share * weight)
     log = scales[-1].log
     if log is None:
-        return StackFit(predictors[0], held_out, shares, len(basis.members))
+        return StackFit(predictors[0], held_out, shares, len(members))
     shares["logarithmic scale"] = float(blend[1])
     blended = BlendPredictor(predictors[0], predictors[1], float(blend[1]), log, residuals[1])
-    return StackFit(blended, held_out, shares, len(basis.members))
+    return StackFit(blended, held_out, shares, len(members))

@@ -12,17 +12,24 @@ Gaussian kernels see all pre-treatments at once: their distance is the mean over
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from soil_assets.errors import BadInput
-from soil_assets.modeling.kernels import COMPONENTS, PENALTIES, KernelRidge, squared_distances
+from soil_assets.modeling.kernels import COMPONENTS, KernelRidge, squared_distances
 from soil_assets.modeling.learners import TrainingData
+from soil_assets.modeling.left_out import LeftOut
 from soil_assets.modeling.predictors import JointTerm, RadialTerm, StackPart, StackPredictor
 from soil_assets.modeling.pretreatment import Pretreatment, average, chain, reflectance, savgol, snv
+from soil_assets.modeling.weighted_kernels import (
+    WeightedMember,
+    fit_weighted,
+    left_out_predictions,
+    weighted_members,
+)
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -186,11 +193,30 @@ class StackBasis:
             joint_scale,
         )  # fmt: skip
 
-    def left_out(self, targets: FloatArray, folds: Sequence[IntArray], *, components: int) -> LeftOut:
-        """Predict every target, shape (n, n_targets), without each fold, by every member at every setting."""
-        counts = COMPONENTS if len(targets) <= components else ()
+    def left_out(
+        self,
+        targets: FloatArray,
+        folds: Sequence[IntArray],
+        *,
+        components: int,
+        weighted_from: int = 0,
+        seed: int = 0,
+    ) -> LeftOut:
+        """Predict every target, shape (n, n_targets), without each fold, by every member at every setting.
+
+        Up to ``components`` samples there are members by number of components, and from ``weighted_from`` (0: never)
+        members with weighted bands, which are the targets' own.
+        """
+        n = len(targets)
+        counts = COMPONENTS if n <= components else ()
         values = np.stack([k.left_out(targets, folds, counts) for k in self.kernels])
-        return LeftOut(self, values, counts)
+        if not 0 < weighted_from <= n:
+            return LeftOut(self, values, counts)
+        weighted = weighted_members(len(self.treated), n)
+        own = left_out_predictions(self.treated, targets, self.data.groups, folds, weighted, seed)
+        padded = np.full((len(weighted), *values.shape[1:]), np.inf)
+        padded[:, : own.shape[1]] = own
+        return LeftOut(self, np.concatenate([values, padded]), counts, weighted)
 
     def merge(
         self,
@@ -198,8 +224,11 @@ class StackBasis:
         picked: Sequence[tuple[int, int]],
         weights: FloatArray,
         counts: Sequence[int],
+        weighted: Sequence[WeightedMember] = (),
     ) -> StackPredictor:
         """Add up members: linear ones into coefficients, Gaussian ones of one width into one dual vector.
+
+        Gaussian members with weighted bands become parts of their own, whose spread is divided by the weights.
 
         Parameters
         ----------
@@ -208,14 +237,28 @@ class StackBasis:
         weights : ndarray, shape (n_picked,)
         counts : sequence of int
             Numbers of components that settings after the penalties mean.
+        weighted : sequence of WeightedMember
+            Members that follow those of the basis.
         """
         n = target.size
+        own: dict[tuple[int, str], tuple[FloatArray, list[RadialTerm]]] = {}
         intercept = 0.0
         coefficients = [np.zeros(x.shape[1]) for x in self.treated]
         duals: list[dict[tuple[bool, float], FloatArray]] = [{} for _ in self.treated]
         joint: dict[float, FloatArray] = {}
         sensor_coefficients, sensor_dual = np.zeros(self.sensors.shape[1]), np.zeros(n)
         for (place, setting), weight in zip(picked, weights, strict=True):
+            if place >= len(self.members):
+                mine = weighted[place - len(self.members)]
+                x, spread = self.treated[mine.part], self.spreads[mine.part]
+                found = fit_weighted(mine, x, spread, target, setting)
+                intercept += weight * found.intercept
+                if found.gamma is None:
+                    coefficients[mine.part] += weight * found.coefficients(spread)
+                else:
+                    term = RadialTerm(True, found.gamma, weight * found.dual)
+                    own.setdefault((mine.part, mine.weighting), (spread / found.weights, []))[1].append(term)
+                continue
             member = self.members[place]
             dual, constant = self.kernels[place].dual(target, setting, counts)
             dual, intercept = weight * dual, intercept + weight * constant
@@ -240,63 +283,15 @@ class StackBasis:
                 self.pretreatments, self.centres, self.spreads, coefficients, duals, strict=True
             )
         )
+        parts += tuple(
+            StackPart(self.pretreatments[p], self.centres[p], spread, np.zeros_like(spread), tuple(terms))
+            for (p, _), (spread, terms) in own.items()
+        )
         return StackPredictor(
             parts, self.data.spectra.astype(np.float32), intercept, self.sensor_centre, self.sensor_spread,
             sensor_coefficients, self.sensors, self.sensor_gamma, sensor_dual,
             self.joint_scale, tuple(JointTerm(g, d) for g, d in joint.items()),
         )  # fmt: skip
-
-
-@dataclass(frozen=True, eq=False)
-class LeftOut:
-    """Left-out predictions of every member, setting, sample and target.
-
-    Parameters
-    ----------
-    basis : StackBasis
-    values : ndarray, shape (n_members, n_settings, n, n_targets)
-        Infinite where a setting is not possible.
-    counts : tuple of int
-        Numbers of components that settings after the penalties mean.
-    """
-
-    basis: StackBasis
-    values: FloatArray
-    counts: tuple[int, ...]
-
-    def pick(self, column: int, target: FloatArray, rows: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
-        """Return (member, setting) of least squared error on ``rows``: one by penalty, one by components."""
-        n_penalties = len(PENALTIES)
-        errors = ((self.values[:, :, rows, column] - target[rows]) ** 2).mean(axis=2)
-        picked = []
-        for family in (slice(0, n_penalties), slice(n_penalties, None)):
-            if errors[:, family].shape[1]:
-                best = errors[:, family].argmin(axis=1) + family.start
-                picked += [(m, int(s)) for m, s in enumerate(best) if np.isfinite(errors[m, s])]
-        return picked
-
-    def prior(self, picked: Sequence[tuple[int, int]]) -> FloatArray:
-        """Return the picked members' prior weights: every kind the same."""
-        kinds = [(s < len(PENALTIES), *self.basis.members[m].kind) for m, s in picked]
-        share = np.array([1.0 / kinds.count(k) for k in kinds])
-        return np.asarray(share / share.sum())
-
-    def only(self, parts: set[int], *, components: bool) -> LeftOut:
-        """Return the left-out predictions of those members alone whose part is listed."""
-        kept = [i for i, m in enumerate(self.basis.members) if m.part in parts]
-        basis = replace(
-            self.basis,
-            members=tuple(self.basis.members[i] for i in kept),
-            kernels=tuple(self.basis.kernels[i] for i in kept),
-        )
-        if components:
-            return LeftOut(basis, self.values[kept], self.counts)
-        return LeftOut(basis, self.values[kept, : len(PENALTIES)], ())
-
-    def of(self, column: int, picked: Sequence[tuple[int, int]]) -> FloatArray:
-        """Return the picked members' left-out predictions, shape (n_picked, n)."""
-        members, settings = (np.array(v) for v in zip(*picked, strict=True))
-        return np.asarray(self.values[members, settings, :, column])
 
 
 def _spread(x: FloatArray) -> FloatArray:

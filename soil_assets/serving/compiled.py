@@ -217,17 +217,19 @@ def _stack(predictor: StackPredictor, bands: int) -> Terms:
     intercept, linear, radial = predictor.intercept, [], []
     training = Shared(predictor.landmarks)
     standard: list[Landmarks] = []
-    for part in predictor.parts:
+    for number, part in enumerate(predictor.parts):
         steps = part.pretreatment.steps
-        intercept -= float(part.centre @ part.coefficients)
-        linear.append(_folded(steps, part.coefficients, bands))
+        if part.coefficients.any():
+            intercept -= float(part.centre @ part.coefficients)
+            linear.append(_folded(steps, part.coefficients, bands))
         for standardised in (False, True):
             terms = [t for t in part.terms if t.standardised == standardised]
-            if terms or (standardised and predictor.joint_terms):
+            joint = standardised and bool(predictor.joint_terms) and number < predictor.joint_scale.size
+            if terms or joint:
                 scale = part.spread if standardised else None
                 places = Landmarks.of(steps, part.centre, scale, training.treated(chain_of(steps)))
                 radial += [Radial((places,), (1.0,), t.gamma, t.dual) for t in terms]
-                if standardised:
+                if joint:
                     standard.append(places)
     weights = tuple(float(w) for w in predictor.joint_scale)
     radial += [Radial(tuple(standard), weights, t.gamma, t.dual) for t in predictor.joint_terms]

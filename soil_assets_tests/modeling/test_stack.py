@@ -73,7 +73,8 @@ def test_merged_predictor_is_the_weighted_sum_of_members(
     basis = StackBasis.of(data_of(field.take(range(60)), sensors), PRE, joint=joint)
     target = basis.data.target
     folds = repeated_folds(basis.data.groups, QUICK)
-    predictor = solve(basis, target[:, None], folds, replace(QUICK, second_scale=False))[0].predictor
+    recipe = replace(QUICK, second_scale=False, weighted_from=0)  # those: test_weighted_kernels
+    predictor = solve(basis, target[:, None], folds, recipe)[0].predictor
     left_out = basis.left_out(target[:, None], folds, components=100)
     picked = left_out.pick(0, target, np.ones(60, dtype=bool))
     members = left_out.of(0, picked)
@@ -186,7 +187,7 @@ def test_second_scale_helps_a_lognormal_target_and_survives_its_file(
     skewed = field.with_samples(field.samples.assign(clay=100.0 * clay / clay.max()))
     r2 = {}
     for second_scale in (False, True):
-        model = train(skewed, CLAY, replace(QUICK, second_scale=second_scale))
+        model = train(skewed, CLAY, replace(QUICK, second_scale=second_scale, weighted_from=0))
         r2[second_scale] = model.training["cross_validation"]["r2"]
         assert ("logarithmic scale" in model.training["weights"]) == second_scale
         assert load(save(model, tmp_path / str(second_scale))).predict(field).equals(model.predict(field))
@@ -211,10 +212,11 @@ def test_finer_pretreatments_are_tried_where_there_are_many_samples_and_kept_whe
 
 def test_a_recipe_of_the_first_version_is_read_as_it_trained_then() -> None:
     """It knew neither members by number of components nor a second scale nor finer pre-treatments."""
-    later = ("components", "second_scale", "fine", "fine_from", "joint")
+    later = ("components", "second_scale", "weighted_from", "fine", "fine_from", "joint")
     raw = {k: v for k, v in Recipe.stack().to_dict().items() if k not in later} | {"version": 1}
     read = Recipe.from_dict(raw)
-    assert (read.components, read.second_scale, read.fine, read.joint) == (0, False, (), False)
+    assert (read.components, read.weighted_from, read.second_scale) == (0, 0, False)
+    assert (read.fine, read.joint) == ((), False)
     assert read.pretreatments == Recipe.stack().pretreatments
     assert Recipe.from_dict(read.to_dict()) == read
     assert read.fingerprint() != Recipe.stack().fingerprint()
