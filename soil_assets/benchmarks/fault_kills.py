@@ -235,9 +235,13 @@ def kill_in_lanes(
     lanes: int,
     seed: int,
     again: float = _AGAIN,
+    prepared: tuple[Path, dict[str, float]] | None = None,
 ) -> Iterator[str]:
-    """Kill in several lanes until there were enough; yield what a lane said that failed itself."""
-    pristine, usual = warmed(folder)
+    """Kill in several lanes until there were enough; yield what a lane said that failed itself.
+
+    ``prepared`` is what :func:`warmed` gave for this process before.
+    """
+    pristine, usual = prepared or warmed(folder)
     sys.stderr.write("faults: stages take " + ", ".join(f"{s} {t:.1f} s" for s, t in usual.items()) + "\n")
     if lanes == 1:
         Lane(pristine, folder, seed, journal, enough, dict(usual), again).run()

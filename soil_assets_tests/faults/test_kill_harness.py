@@ -10,8 +10,8 @@ import pytest
 
 from soil_assets.benchmarks.bench_faults import by_stage, figures
 from soil_assets.benchmarks.fault_invariants import Found
-from soil_assets.benchmarks.fault_kills import Journal, Kill, in_worker, kill_in_lanes, look_apart
-from soil_assets.benchmarks.fault_world import STAGES, copied, template
+from soil_assets.benchmarks.fault_kills import Journal, Kill, in_worker, kill_in_lanes, look_apart, warmed
+from soil_assets.benchmarks.fault_world import STAGES, copied
 from soil_assets.benchmarks.field_batches import FieldBatches
 
 pytestmark = [
@@ -20,15 +20,21 @@ pytestmark = [
 ]
 
 
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, float]]:
+    """What every world starts from, and how long stages take in a process that has done each once."""
+    return warmed(Path(tmp_path_factory.mktemp("warm")))
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_killed_and_resumed_everything_holds(tmp_path: Path) -> None:
+def test_killed_and_resumed_everything_holds(tmp_path: Path, prepared: tuple[Path, dict[str, float]]) -> None:
     journal = Journal(tmp_path / "journal.jsonl", "this")
 
     def enough() -> bool:
         return set(by_stage(journal.entries())) == set(STAGES)
 
-    failed = list(kill_in_lanes(tmp_path, journal, enough, 1, 7, again=0.25))
+    failed = list(kill_in_lanes(tmp_path, journal, enough, 1, 7, again=0.25, prepared=prepared))
     found = {f.name: f.value for f in figures(journal.entries(), 0, failed)}
     assert found["kills"] >= len(STAGES)
     assert (found["rows_lost"], found["rows_doubled"], found["broken_invariants"]) == (0, 0, 0), by_stage(
@@ -37,10 +43,9 @@ def test_killed_and_resumed_everything_holds(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_what_is_broken_is_found(tmp_path: Path) -> None:
+def test_what_is_broken_is_found(tmp_path: Path, prepared: tuple[Path, dict[str, float]]) -> None:
     """Rows taken out of a value, a page cut short, a batch that nobody judged: each is seen."""
-    template(tmp_path / "template")
-    world = copied(tmp_path / "template", tmp_path / "world", FieldBatches())
+    world = copied(prepared[0], tmp_path / "world", FieldBatches())
     world.drop("b1", 1)
     world.do("ingest")
     assert look_apart(world, "ingest", finished=True).holds
