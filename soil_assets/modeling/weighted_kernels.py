@@ -17,7 +17,9 @@ the sharper weights gain nothing, there is one division into five folds, and cor
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
@@ -159,18 +161,22 @@ def left_out_predictions(
     by_features: dict[tuple[int, Weighting], list[int]] = {}
     for place, member in enumerate(members):
         by_features.setdefault((member.part, member.weighting), []).append(place)
-    for fold in divisions:
-        for k in range(int(fold.max()) + 1):
-            inside, out = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
-            for (part, weighting), places in by_features.items():
+
+    def predict(features: tuple[tuple[int, Weighting], list[int]]) -> None:
+        (part, weighting), places = features
+        for fold in divisions:
+            for k in range(int(fold.max()) + 1):
+                inside, out = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
                 known, new = _standardised(treated[part], inside, out)
                 for t, target in enumerate(columns[inside].T):
                     weights = band_weights(known, target, weighting)
-                    widths = [members[p].width for p in places]
-                    for place, path in zip(
-                        places, _paths(known * weights, new * weights, target, widths), strict=True
-                    ):
+                    paths = _paths(known * weights, new * weights, target, [members[p].width for p in places])
+                    for place, path in zip(places, paths, strict=True):
                         found[place][:, out, t] += path / len(divisions)
+
+    # Decompositions leave the interpreter to others; linear algebra itself has one thread (``threads``).
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, len(by_features))) as pool:
+        list(pool.map(predict, by_features.items()))
     return found
 
 
