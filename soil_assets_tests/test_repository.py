@@ -64,10 +64,11 @@ def test_ci_runs_what_a_person_runs() -> None:
     workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))
     commands = [s["run"] for job in workflow["jobs"].values() for s in job["steps"] if "run" in s]
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    made = {w for line in script.splitlines() if line.startswith("make ") for w in line.split()[1:]}
     for command in commands:
         for target in command.removeprefix("make ").split():
             assert target in targets
-            assert f"make {target}" in script
+            assert target in made
 
 
 def test_the_readme_names_commands_and_files_that_exist() -> None:
