@@ -149,6 +149,11 @@ def _report_from(files: Mapping[str, bytes]) -> Any:
     }
 
 
+def accepted_from(content: bytes) -> Any:
+    """Return the accepted scans of a validated batch from its file ``ACCEPTED_FILE`` alone."""
+    return _batch_from(content)
+
+
 def _quality_files(result: Any) -> dict[str, bytes]:
     facts = {
         "counts": dict(result.counts),
@@ -157,7 +162,7 @@ def _quality_files(result: Any) -> dict[str, bytes]:
     }
     files = {
         "quality.json": _json_bytes(facts),
-        "accepted.parquet": _batch_bytes(result.accepted),
+        ACCEPTED_FILE: _batch_bytes(result.accepted),
         **{f"{name}.parquet": _table_bytes(getattr(result, name)) for name in _QUALITY_TABLES},
     }
     if len(result.accepted):
@@ -174,7 +179,7 @@ def _quality_from(files: Mapping[str, bytes]) -> Any:
     facts = json.loads(files["quality.json"])
     spectra = files.get("quarantined_spectra.parquet")
     return QualityResult(
-        accepted=_batch_from(files["accepted.parquet"]),
+        accepted=_batch_from(files[ACCEPTED_FILE]),
         quarantined_batch=None if spectra is None else _batch_from(spectra),
         counts=facts["counts"],
         notes=tuple(facts["notes"]),
@@ -208,6 +213,8 @@ def _statistics_from(files: Mapping[str, bytes]) -> Any:
 
 
 KNOWN_FILE = "known.parquet"
+#: The accepted scans of a validated batch.
+ACCEPTED_FILE = "accepted.parquet"
 _QUALITY_TABLES = ("quarantine", "findings", "figures")
 _ENCODERS: dict[str, Any] = {
     "landed": _landed_files,

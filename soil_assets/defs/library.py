@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from soil_assets.defs.codecs import KNOWN_FILE
+from soil_assets.defs.codecs import ACCEPTED_FILE, KNOWN_FILE, accepted_from
 from soil_assets.defs.io import has_value, load_file, load_value
 from soil_assets.defs.kept import kept
 from soil_assets.defs.partitions import BATCH
@@ -97,8 +97,9 @@ def _index(soil: Soil, name: str) -> KnownSpectra | None:
     def spectra(rows: Any) -> Any:
         from soil_assets.spectra.harmonise import to_quantity
 
-        return to_quantity(
-            load_value(soil.data, "validated_batches", name).accepted.take(rows), "absorbance"
-        ).spectra
+        # Scans of one field resemble one another: hundreds of batches may have a candidate. Their tables stay unread.
+        scans = load_file(soil.data, "validated_batches", name, ACCEPTED_FILE)
+        assert scans is not None  # noqa: S101  # every validated batch has it, with or without scans
+        return to_quantity(accepted_from(scans).take(rows), "absorbance").spectra
 
     return KnownSpectra.from_table(table, soil.axis, spectra)

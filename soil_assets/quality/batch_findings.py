@@ -6,6 +6,8 @@ Belongs here: warnings that no single scan carries. Does not belong here: refusi
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -76,7 +78,8 @@ def _reused_ids(samples: pd.DataFrame, earlier: pd.DataFrame, catalogue: Catalog
     names = [str(c) for c in samples.columns if str(c) in catalogue and c in earlier.columns]
     if not names or not len(earlier):
         return []
-    before, now = (_means_by_id(table, names) for table in (earlier, samples))
+    now = _means_by_id(samples, names)
+    before = _means_by_id(earlier, names, only=now.index)
     both = now.index.intersection(before.index)
     old, new = before.loc[both].to_numpy(), now.loc[both].to_numpy()
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -98,10 +101,11 @@ def _reused_ids(samples: pd.DataFrame, earlier: pd.DataFrame, catalogue: Catalog
     ]
 
 
-def _means_by_id(table: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+def _means_by_id(table: pd.DataFrame, names: list[str], only: pd.Index[Any] | None = None) -> pd.DataFrame:
     ids = table["sample_id"]
     keys = ids.map(lambda text: normalise_id(str(text)), na_action="ignore")
-    return table.loc[ids.notna(), names].astype(np.float64).groupby(keys[ids.notna()]).mean()
+    kept = ids.notna() if only is None else keys.isin(only)
+    return table.loc[kept, names].astype(np.float64).groupby(keys[kept]).mean()
 
 
 def _spellings(samples: pd.DataFrame) -> list[BatchFinding]:
