@@ -283,9 +283,8 @@ class Releases:
             try:
                 at = self.registry.aliases(name)
                 if at.get(PRODUCTION) == version:
-                    moves.settle(
-                        self.registry, name
-                    )  # who was killed between two aliases left the second behind
+                    # Who was killed between two aliases left the second behind.
+                    moves.settle(self.registry, name)
                     continue
                 if back and at.get("previous") == version:
                     moves.roll_back(self.registry, name, told, to=version)

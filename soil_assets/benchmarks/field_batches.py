@@ -16,7 +16,7 @@ from soil_assets.spectra.embedded import limesoda
 from soil_assets.storage import Store
 
 _LAB = ("clay", "ph", "soc")
-BENCHMARK = "nrw115-benchmark"
+_BENCHMARK = "nrw115-benchmark"
 
 
 class FieldBatches:
@@ -29,7 +29,7 @@ class FieldBatches:
 
     def __init__(self) -> None:
         field = limesoda("NRW.115")
-        kept = ~field.samples["fold"].isin(definition(BENCHMARK).folds).to_numpy()
+        kept = ~field.samples["fold"].isin(definition(_BENCHMARK).folds).to_numpy()
         self._field = field.take(np.flatnonzero(kept))
         self._values = self._field.samples[list(_LAB)].to_numpy(dtype=np.float64)
 

@@ -36,6 +36,26 @@ def squared_distances(a: FloatArray, b: FloatArray) -> FloatArray:
     return np.asarray(np.maximum(squared, 0.0))
 
 
+def typical_distances(features: FloatArray) -> tuple[FloatArray, float]:
+    """Return squared distances of samples from one another, shape (n, n), and their median, the unit of widths."""
+    squared = squared_distances(features, features)
+    return squared, float(np.median(squared[np.triu_indices(len(squared), 1)])) or 1.0
+
+
+def linear_kernel(features: FloatArray) -> tuple[FloatArray, float]:
+    """Return products of samples, shape (n, n), divided by their mean square, and that divisor."""
+    kernel = features @ features.T
+    scale = float(np.trace(kernel)) / len(kernel) or 1.0
+    return kernel / scale, scale
+
+
+def band_spread(x: FloatArray) -> FloatArray:
+    """Return the standard deviation of every band, shape (n_bands,); of constant ones what can be divided by."""
+    spread = x.std(axis=0)
+    typical = float(spread.mean()) if spread.size else 0.0
+    return np.asarray(np.maximum(spread, 1e-6 * typical if typical > 0 else 1.0))
+
+
 @dataclass(frozen=True, eq=False)
 class KernelRidge:
     """A kernel, centred and decomposed once; every penalty and every left-out fold follows by arithmetic.

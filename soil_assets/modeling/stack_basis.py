@@ -19,7 +19,13 @@ import numpy as np
 import numpy.typing as npt
 
 from soil_assets.errors import BadInput
-from soil_assets.modeling.kernels import COMPONENTS, KernelRidge, squared_distances
+from soil_assets.modeling.kernels import (
+    COMPONENTS,
+    KernelRidge,
+    band_spread,
+    linear_kernel,
+    typical_distances,
+)
 from soil_assets.modeling.learners import TrainingData
 from soil_assets.modeling.left_out import LeftOut
 from soil_assets.modeling.predictors import JointTerm, RadialTerm, StackPart, StackPredictor
@@ -141,9 +147,9 @@ class StackBasis:
         if not np.isfinite(raw).all():
             row = int(np.flatnonzero(~np.isfinite(raw).all(axis=1))[0])
             raise BadInput("a sensor value is missing", row=row + 1, mend="leave the row or the sensor out")
-        sensor_centre, sensor_spread = raw.mean(axis=0), _spread(raw)
+        sensor_centre, sensor_spread = raw.mean(axis=0), band_spread(raw)
         sensors = (raw - sensor_centre) / sensor_spread
-        sensor_linear, sensor_scale = _linear(sensors)
+        sensor_linear, sensor_scale = linear_kernel(sensors)
         sensor_radial, sensor_gamma = _radial(sensors, _SENSOR_WIDTH)
         weights = _SENSOR_WEIGHTS if sensors.shape[1] else (0.0,)
         members: list[Member] = []
@@ -153,18 +159,18 @@ class StackBasis:
         pretreatments = tuple(p.fitted(data.spectra) for p in pretreatments)
         for part, pretreatment in enumerate(pretreatments):
             x = pretreatment.apply(data.spectra)
-            centre, spread = x.mean(axis=0), _spread(x)
+            centre, spread = x.mean(axis=0), band_spread(x)
             x = x - centre
             treated.append(x)
             centres.append(centre)
             spreads.append(spread)
             for standardised in (False, True):
                 features = x / spread if standardised else x
-                linear, scale = _linear(features)
+                linear, scale = linear_kernel(features)
                 for weight in weights:
                     members.append(Member(part, standardised, None, scale, weight))
                     kernels.append(KernelRidge.of(linear + weight * sensor_linear))
-                squared, middle = _distances(features)
+                squared, middle = typical_distances(features)
                 if standardised:
                     typical.append(middle)
                     together += squared / middle
@@ -294,25 +300,7 @@ class StackBasis:
         )  # fmt: skip
 
 
-def _spread(x: FloatArray) -> FloatArray:
-    spread = x.std(axis=0)
-    typical = float(spread.mean()) if spread.size else 0.0
-    return np.asarray(np.maximum(spread, 1e-6 * typical if typical > 0 else 1.0))
-
-
-def _linear(features: FloatArray) -> tuple[FloatArray, float]:
-    kernel = features @ features.T
-    scale = float(np.trace(kernel)) / len(kernel) or 1.0
-    return kernel / scale, scale
-
-
 def _radial(features: FloatArray, width: float) -> tuple[FloatArray, float]:
-    squared, typical = _distances(features)
+    squared, typical = typical_distances(features)
     gamma = width / typical
     return np.asarray(np.exp(-gamma * squared)), gamma
-
-
-def _distances(features: FloatArray) -> tuple[FloatArray, float]:
-    """Squared distances and their median."""
-    squared = squared_distances(features, features)
-    return squared, float(np.median(squared[np.triu_indices(len(squared), 1)])) or 1.0

@@ -26,18 +26,22 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from soil_assets.modeling.kernels import PENALTIES, KernelRidge, squared_distances
+from soil_assets.modeling.kernels import (
+    PENALTIES,
+    KernelRidge,
+    band_spread,
+    linear_kernel,
+    squared_distances,
+    typical_distances,
+)
 from soil_assets.modeling.splits import grouped_folds
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 Weighting = Literal["correlation", "importance"]
 
-_WIDTHS: tuple[float | None, ...] = (
-    None,
-    0.1,
-    0.5,
-)  # None is linear; else in units of 1 / median squared distance
+#: None is linear; else in units of 1 / median squared distance.
+_WIDTHS: tuple[float | None, ...] = (None, 0.1, 0.5)
 _FEW = 200
 _FOLDS = 5
 _COMPONENTS = 4
@@ -182,26 +186,20 @@ def left_out_predictions(
 
 def _standardised(x: FloatArray, inside: IntArray, out: IntArray) -> tuple[FloatArray, FloatArray]:
     centre = x[inside].mean(axis=0)
-    spread = _spread(x[inside])
+    spread = band_spread(x[inside])
     return (x[inside] - centre) / spread, (x[out] - centre) / spread
-
-
-def _spread(x: FloatArray) -> FloatArray:
-    spread = x.std(axis=0)
-    return np.asarray(np.maximum(spread, 1e-6 * float(spread.mean()) or 1.0))
 
 
 def _paths(
     known: FloatArray, new: FloatArray, target: FloatArray, widths: Iterable[float | None]
 ) -> Iterable[FloatArray]:
     """Yield predictions of new samples at every penalty, shape (n_penalties, n_new), a width each."""
-    squared, across = squared_distances(known, known), squared_distances(new, known)
-    typical = _typical(squared)
+    squared, typical = typical_distances(known)
+    across = squared_distances(new, known)
     for width in widths:
         if width is None:
-            products = known @ known.T
-            scale = _scale(products)
-            kernel, beside = products / scale, new @ known.T / scale
+            kernel, scale = linear_kernel(known)
+            beside = new @ known.T / scale
         else:
             kernel, beside = np.exp(-width * squared / typical), np.exp(-width * across / typical)
         duals, intercepts = KernelRidge.of(kernel).duals(target)
@@ -227,20 +225,10 @@ def fit_weighted(
     features = standardised * weights
     gamma, scale = None, 1.0
     if member.width is None:
-        products = features @ features.T
-        scale = _scale(products)
-        kernel = products / scale
+        kernel, scale = linear_kernel(features)
     else:
-        squared = squared_distances(features, features)
-        gamma = member.width / _typical(squared)
+        squared, typical = typical_distances(features)
+        gamma = member.width / typical
         kernel = np.exp(-gamma * squared)
     dual, intercept = KernelRidge.of(kernel).dual(target, penalty)
     return WeightedFit(weights, features, gamma, scale, dual, intercept)
-
-
-def _typical(squared: FloatArray) -> float:
-    return float(np.median(squared[np.triu_indices(len(squared), 1)])) or 1.0
-
-
-def _scale(products: FloatArray) -> float:
-    return float(np.trace(products)) / len(products) or 1.0
