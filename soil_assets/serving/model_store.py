@@ -6,11 +6,12 @@ Does not belong here: which models are live (``serving.live``), how a registry i
 
 from __future__ import annotations
 
+import errno
 import json
-import os
-import shutil
 import tempfile
+import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,11 +95,9 @@ class ModelStore:
             except BadInput as error:
                 self._tell(f"the local copy of {name} version {number} is fetched again: {error}")
         files = {f: self.reader.read(found.location, f"{MODEL_PLACE}/{f}") for f in (FACTS_FILE, ARRAYS_FILE)}
-        digest = self._keep(name, number, files, promised)
-        facts = {"digest": digest, "run_id": found.run_id}
-        loaded = self._open(name, number, facts)
-        self._write(self._pointer_file(name, number), facts)
-        return replace(loaded, alias=alias)
+        model, digest = self._keep(name, number, files, promised)
+        self._write(self._pointer_file(name, number), {"digest": digest, "run_id": found.run_id})
+        return LoadedModel(model, name, number, digest, found.run_id, alias)
 
     def load_kept(self, name: str, number: int, alias: str | None = None) -> LoadedModel:
         """Return the local copy of a version without asking the registry.
@@ -144,17 +143,21 @@ class ModelStore:
             )
         return LoadedModel(model, name, number, digest, str(kept.get("run_id", "")))
 
-    def _keep(self, name: str, number: int, files: dict[str, bytes], promised: str | None) -> str:
-        """Write fetched files beside the others and move them into place; return their digest."""
+    def _keep(
+        self, name: str, number: int, files: dict[str, bytes], promised: str | None
+    ) -> tuple[SoilModel, str]:
+        """Write fetched files beside the others and move them into place; return their model and its digest."""
         from soil_assets.modeling.artifact import FACTS_FILE, load
 
         place = self.folder / safe_key(name)
         place.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=place, prefix=".fetching-") as waiting:
+            fetched = Path(waiting) / "fetched"
+            fetched.mkdir()
             for file, content in files.items():
-                (Path(waiting) / file).write_bytes(content)
+                (fetched / file).write_bytes(content)
             try:
-                load(Path(waiting))  # an altered model is refused before it has a place
+                model = load(fetched)  # an altered model is refused before it has a place
             except BadInput as error:
                 facts = {**error.to_dict(), "file": f"{name} version {number}"}
                 raise BadInput(**facts) from None  # type: ignore[arg-type]
@@ -167,10 +170,24 @@ class ModelStore:
                     expected=str(promised)[:16],
                     mend="register the model again; its files were exchanged after registration",
                 )
-            target = self._copy(name, number, digest)
-            shutil.rmtree(target, ignore_errors=True)
-            shutil.copytree(waiting, target)
-        return digest
+            self._exchange(name, number, digest, fetched)
+        return model, digest
+
+    def _exchange(self, name: str, number: int, digest: str, fetched: Path) -> None:
+        """Move a fetched copy to its place, unless a whole one lies there: another replica may be reading it."""
+        target = self._copy(name, number, digest)
+        if target.exists():
+            with suppress(BadInput):
+                self._open(name, number, {"digest": digest})
+                return
+            with suppress(FileNotFoundError):  # another replica took the altered copy away first
+                target.rename(fetched.with_name("altered"))
+        try:
+            fetched.rename(target)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            # Another replica put the same version there meanwhile.
 
     def _copy(self, name: str, number: int, digest: str) -> Path:
         return self.folder / safe_key(name) / f"{int(number)}-{safe_key(digest)[:16]}"
@@ -187,7 +204,8 @@ class ModelStore:
 
     def _write(self, file: Path, facts: dict[str, Any]) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
-        waiting = file.with_name(f".{file.name}.{os.getpid()}")
+        # Replicas on one volume have the same process number, each in its container.
+        waiting = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
         waiting.write_text(json.dumps(facts), encoding="utf-8")
         waiting.replace(file)
 

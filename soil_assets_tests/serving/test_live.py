@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +107,31 @@ def test_an_altered_local_copy_is_fetched_again(home: Home) -> None:
     live.start()
     assert any(e == "note" and "fetched again" in str(f["text"]) for e, f in told)
     assert clay(live) == pytest.approx(model().predict(field().take([60]))["value"].iloc[0])
+
+
+@pytest.mark.parametrize("at_first", ["nothing", "altered"])
+def test_many_replicas_fetch_one_version_into_one_folder(home: Home, at_first: str) -> None:
+    """Replicas that share a volume never meet a copy that another one is still writing, or has just taken away."""
+    if at_first == "altered":
+        live_models(home, "soil-clay=1").start()
+        [arrays] = (home.folder / "models" / "soil-clay").glob(f"1-*/{ARRAYS_FILE}")
+        arrays.write_bytes(b"altered")
+    together = threading.Barrier(8)
+
+    def start(_: int) -> float:
+        replica = live_models(home, "soil-clay=1")
+        together.wait()
+        replica.start()
+        return clay(replica)
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(start, range(8)))
+    assert len(set(answers)) == 1
+    kept = sorted(p.name for p in (home.folder / "models" / "soil-clay").iterdir())
+    assert len(kept) == 2  # the copy and what names it: nothing half done is left
+    told: Events = []
+    live_models(home, "soil-clay=1", told=told).start()
+    assert not [e for e, _ in told if e == "note"]
 
 
 def test_the_registry_away_at_start(home: Home) -> None:
