@@ -14,7 +14,8 @@ import dagster as dg
 from soil_assets.defs.gates import materialization
 
 _CODE = "dagster/code_version"
-_INPUT = "dagster/input_data_version/"
+#: Tags of a materialization that say which version of each input it was made from.
+INPUT_TAG = "dagster/input_data_version/"
 _DATA = "dagster/data_version"
 
 
@@ -51,7 +52,7 @@ def why_stale(
         return "its code changed"
     for upstream, keys in inputs.items():
         current = _input_version(instance, upstream, keys)
-        if current is not None and tags.get(f"{_INPUT}{upstream}") != current:
+        if current is not None and tags.get(f"{INPUT_TAG}{upstream}") != current:
             return f"{upstream} changed"
     return None
 

@@ -16,7 +16,7 @@ from soil_assets.defs.pages import address, batch_page
 from soil_assets.defs.partitions import BATCHES
 from soil_assets.defs.pods import step_tags
 from soil_assets.defs.resources import Soil
-from soil_assets.defs.twins import stop_if_twin
+from soil_assets.defs.twins import stop_if_answered, stop_if_twin
 
 LANDED = (
     Gate("readable", "at least one scan of the batch can be read"),
@@ -120,6 +120,7 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
         from soil_assets.quality.reference_figures import ReferenceFigures
         from soil_assets.reporting import plots
 
+        stop_if_answered(context.instance, context.run)
         result = assess(
             raw_spectra,
             axis=soil.axis,

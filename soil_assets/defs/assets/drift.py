@@ -13,6 +13,7 @@ from soil_assets.defs.pages import address, batch_page, check_samples_page, drif
 from soil_assets.defs.partitions import BATCHES
 from soil_assets.defs.pods import step_tags
 from soil_assets.defs.resources import Soil
+from soil_assets.defs.twins import stop_if_answered
 
 DRIFT = (
     Gate("batch_drift", "the batch looks like the golden reference, or the policy lets it pass"),
@@ -54,6 +55,7 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
         from soil_assets.defs.drift_evidence import gather
         from soil_assets.reporting.batch_facts import DriftFacts
 
+        stop_if_answered(context.instance, context.run)
         name = context.partition_key
         found = gather(context.instance, soil, name, validated_batches.accepted, reference_spectra)
         found.remember()
