@@ -69,6 +69,11 @@ def has_value(store: Store, asset: str, partition: str | None = None) -> bool:
     return store.exists(f"{_place(asset, partition)}/current.json")
 
 
+def partitions_kept(store: Store, asset: str) -> list[str]:
+    """Return the partitions of an asset that something was written for, sorted, by one listing."""
+    return store.folders(f"assets/{asset}")
+
+
 def _place(asset: str, partition: str | None) -> str:
     return f"assets/{asset}/{partition}" if partition is not None else f"assets/{asset}"
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from soil_assets.defs.codecs import ACCEPTED_FILE, KNOWN_FILE, accepted_from
-from soil_assets.defs.io import has_value, load_file, load_value
+from soil_assets.defs.io import has_value, load_file, load_value, partitions_kept
 from soil_assets.defs.kept import kept
 from soil_assets.defs.partitions import BATCH
 from soil_assets.defs.resources import Soil
@@ -28,10 +28,12 @@ def known_scans(instance: dg.DagsterInstance, soil: Soil, batch: str) -> KnownSp
     """
     from soil_assets.quality.known import KnownSpectra
 
-    shelf = kept(("known scans", soil.data.url), lambda: _Shelf(_frozen(soil)))
+    data = soil.data
+    shelf = kept(("known scans", data.url), lambda: _Shelf(_frozen(soil)))
     shelf.take_out(batch)  # it is judged now; whoever comes next finds what it has then
-    for name in sorted(instance.get_dynamic_partitions(BATCH)):
-        if name not in shelf and name != batch and has_value(soil.data, "validated_batches", name):
+    batches = set(instance.get_dynamic_partitions(BATCH)) - {batch}
+    for name in partitions_kept(data, "validated_batches"):  # one look, however many wait to be judged
+        if name in batches and name not in shelf and has_value(data, "validated_batches", name):
             shelf.put(name, _index(soil, name))
     parts = shelf.parts()
     return KnownSpectra.joined(parts) if parts else None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -47,6 +48,12 @@ class MainModel:
         )
 
 
+@lru_cache(maxsize=8)
+def _settings(settings_json: str) -> Settings:
+    """Read settings once: they are frozen, and asked for a dozen times a batch."""
+    return Settings.model_validate_json(settings_json)
+
+
 class Soil(dg.ConfigurableResource):
     """Settings, stores, catalogue and registry of this deployment.
 
@@ -80,7 +87,7 @@ class Soil(dg.ConfigurableResource):
     @property
     def settings(self) -> Settings:
         """The checked settings."""
-        return Settings.model_validate_json(self.settings_json)
+        return _settings(self.settings_json)
 
     @property
     def landing(self) -> Store:

@@ -78,6 +78,8 @@ def _reused_ids(samples: pd.DataFrame, earlier: pd.DataFrame, catalogue: Catalog
     names = [str(c) for c in samples.columns if str(c) in catalogue and c in earlier.columns]
     if not names or not len(earlier):
         return []
+    told = earlier[names].notna().any(axis=1)  # most earlier batches are known by their ids alone
+    earlier = earlier.loc[told]
     now = _means_by_id(samples, names)
     before = _means_by_id(earlier, names, only=now.index)
     both = now.index.intersection(before.index)
@@ -94,7 +96,7 @@ def _reused_ids(samples: pd.DataFrame, earlier: pd.DataFrame, catalogue: Catalog
             "replicates",
             "id_reused",
             "sample_id",
-            f"{rows.size} of {len(both)} ids that came before have other results: {example}",
+            f"{rows.size} of {len(both)} ids that came before with results have others now: {example}",
             "one sample, one id, in all batches",
             "give the samples ids that no earlier batch used, or correct the results",
         )
