@@ -140,7 +140,7 @@ def _elders_under_way(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
         elder = record.dagster_run
         if elder.run_id == run.run_id:
             return False
-        of_it = elder.asset_selection is None or mine & set(selection_of(elder))
+        of_it = not elder.asset_selection or mine & set(selection_of(elder))
         if of_it and elder.status in _UNDER_WAY and not died(elder):
             return True
     return False
