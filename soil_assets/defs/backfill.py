@@ -22,7 +22,6 @@ from soil_assets.defs.gates import BATCH_CHAIN, gate_records, materialization
 from soil_assets.defs.io import load_value, save_value
 from soil_assets.defs.kept import reading_once
 from soil_assets.defs.landing_zone import batch_version
-from soil_assets.defs.memory import give_memory_back
 from soil_assets.defs.partitions import BATCH
 from soil_assets.defs.resources import Soil
 from soil_assets.defs.staleness import stored_code_version, stored_data_version, version_of_partitions
@@ -31,8 +30,6 @@ from soil_assets.errors import BadInput
 
 JOB = "judge_many_batches"
 _TELL_SECONDS = 15.0
-#: Batches between two times that freed memory goes back to the system.
-_TRIM_EVERY = 25
 
 
 @dataclass(frozen=True)
@@ -73,8 +70,6 @@ def backfill_job(assets: Sequence[dg.AssetsDefinition]) -> dg.JobDefinition:
         held, told = 0, time.monotonic()
         for number, judged in enumerate(judge_each(context, by_name, bulk, names), start=1):
             held += bool(judged.failed)
-            if number % _TRIM_EVERY == 0:
-                give_memory_back()
             if judged.failed:
                 context.log.info(f"{judged.batch} is held: {'; '.join(judged.failed)}")
             if time.monotonic() - told > _TELL_SECONDS or number == len(names):

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
-import numpy as np
 import pytest
 
 from soil_assets.defs.backfill import JOB, unjudged
@@ -127,20 +124,3 @@ def test_what_cannot_be_judged_is_told(platform: Platform) -> None:
 def errors(done: dg.ExecuteInProcessResult) -> str:
     assert not done.success
     return " ".join(str(e.step_failure_data.error) for e in done.get_step_failure_events())
-
-
-def test_memory_that_was_freed_goes_back() -> None:
-    """Many small blocks with survivors between them: the heap cannot shrink by itself."""
-    from soil_assets.benchmarks.bench_platform import _resident_mb
-    from soil_assets.defs.memory import give_memory_back
-
-    if sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "malloc_trim"):
-        pytest.skip("this C library gives memory back by itself, or never")
-    give_memory_back()
-    made = [np.zeros(8_000) for _ in range(3_000)]  # 64 kB each, below what is mapped by itself
-    full = _resident_mb()
-    survivors = made[::100]
-    del made
-    give_memory_back()
-    assert _resident_mb() < full - 100
-    assert len(survivors) == 30
