@@ -189,11 +189,19 @@ def _quality_from(files: Mapping[str, bytes]) -> Any:
 
 
 def _index_of(accepted: Any) -> Any:
-    """Return what later batches need to find scans of this one again: 64 bytes a scan, beside the spectra."""
-    from soil_assets.quality.known import KnownSpectra
+    """Return what later batches need to find scans of this one again, and ids used again: no spectra."""
+    from pandas.api.types import is_float_dtype
 
-    ids = accepted.with_samples(accepted.samples[["sample_id"]])
-    return KnownSpectra.of(ids).to_table()
+    from soil_assets.quality.known import KnownSpectra
+    from soil_assets.spectra.batch import KEY_COLUMNS
+
+    samples = accepted.samples
+    results = [
+        c
+        for c in samples.columns
+        if c not in KEY_COLUMNS and is_float_dtype(samples[c]) and samples[c].notna().any()
+    ]
+    return KnownSpectra.of(accepted.with_samples(samples[["sample_id", *results]])).to_table()
 
 
 def _arrays_files(value: Any) -> dict[str, bytes]:

@@ -30,7 +30,7 @@ def new_batches_sensor(settings: Settings, job_name: str) -> dg.SensorDefinition
     @dg.sensor(
         name="new_batches",
         job_name=job_name,
-        minimum_interval_seconds=15,
+        minimum_interval_seconds=10,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Finds batches that are whole in the landing zone and sends each through its gates.",
     )

@@ -6,12 +6,12 @@ Belongs here: warnings that no single scan carries. Does not belong here: refusi
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from soil_assets.quality.findings import BatchFinding
+from soil_assets.quality.known import KnownSpectra, sample_keys
 from soil_assets.quality.unit_suspicion import suspect_units
 from soil_assets.spectra.axis import Axis
 from soil_assets.spectra.batch import SpectralBatch
@@ -29,11 +29,11 @@ _REUSED = 0.5
 
 
 def batch_findings(
-    batch: SpectralBatch, axis: Axis, catalogue: Catalogue, earlier: pd.DataFrame | None = None
+    batch: SpectralBatch, axis: Axis, catalogue: Catalogue, earlier: KnownSpectra | None = None
 ) -> list[BatchFinding]:
     """Return warnings about a landed batch, for a model on ``axis``.
 
-    ``earlier`` is the samples table of other batches: an id that had other results there is doubted.
+    ``earlier`` holds the scans of other batches: an id that had other results there is doubted.
     """
     if not len(batch):
         return []
@@ -73,15 +73,14 @@ def _stated(batch: SpectralBatch) -> list[BatchFinding]:
     ]
 
 
-def _reused_ids(samples: pd.DataFrame, earlier: pd.DataFrame, catalogue: Catalogue) -> list[BatchFinding]:
+def _reused_ids(samples: pd.DataFrame, earlier: KnownSpectra, catalogue: Catalogue) -> list[BatchFinding]:
     """Doubt ids that came before with other results: labs that count from 1 again use an id twice."""
-    names = [str(c) for c in samples.columns if str(c) in catalogue and c in earlier.columns]
-    if not names or not len(earlier):
+    names = [str(c) for c in samples.columns if str(c) in catalogue and c in earlier.samples.columns]
+    if not names:
         return []
-    told = earlier[names].notna().any(axis=1)  # most earlier batches are known by their ids alone
-    earlier = earlier.loc[told]
-    now = _means_by_id(samples, names)
-    before = _means_by_id(earlier, names, only=now.index)
+    now = _means(samples[names], sample_keys(samples))
+    same = pd.Index(earlier.keys).isin(now.index)
+    before = _means(earlier.samples.loc[same, names], earlier.keys[same])
     both = now.index.intersection(before.index)
     old, new = before.loc[both].to_numpy(), now.loc[both].to_numpy()
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -103,11 +102,8 @@ def _reused_ids(samples: pd.DataFrame, earlier: pd.DataFrame, catalogue: Catalog
     ]
 
 
-def _means_by_id(table: pd.DataFrame, names: list[str], only: pd.Index[Any] | None = None) -> pd.DataFrame:
-    ids = table["sample_id"]
-    keys = ids.map(lambda text: normalise_id(str(text)), na_action="ignore")
-    kept = ids.notna() if only is None else keys.isin(only)
-    return table.loc[kept, names].astype(np.float64).groupby(keys[kept]).mean()
+def _means(values: pd.DataFrame, keys: npt.NDArray[np.object_]) -> pd.DataFrame:
+    return values.astype(np.float64).groupby(keys).mean()
 
 
 def _spellings(samples: pd.DataFrame) -> list[BatchFinding]:

@@ -30,7 +30,8 @@ from soil_assets.spectra.harmonise import to_quantity
 
 Floats = npt.NDArray[np.float64]
 
-_BLOCK_ROWS = 2048
+#: Scans fetched at a time, and compared at a time: what is near lies in few files, each is read once for many.
+_FETCHED_ROWS, _COMPARED_ROWS = 2048, 256
 #: What float32 spectra add to a projected distance.
 _ROUNDING = 2e-5
 
@@ -182,11 +183,14 @@ def _distances(
     """Return exact distances of pairs: scan ``mine[k]`` of left, ``candidates[inverse[k]]`` of right."""
     out = np.empty(len(mine))
     order = np.argsort(inverse, kind="stable")
-    for start in range(0, len(order), _BLOCK_ROWS):
-        part = order[start : start + _BLOCK_ROWS]
-        needed, local = np.unique(inverse[part], return_inverse=True)
-        difference = snv(left(mine[part])) - snv(right(candidates[needed]))[local]
-        out[part] = np.sqrt(np.einsum("ij,ij->i", difference, difference) / difference.shape[1])
+    for start in range(0, len(order), _FETCHED_ROWS):
+        fetched = order[start : start + _FETCHED_ROWS]
+        needed, local = np.unique(inverse[fetched], return_inverse=True)
+        theirs = right(candidates[needed])
+        for first in range(0, len(fetched), _COMPARED_ROWS):
+            rows = slice(first, first + _COMPARED_ROWS)
+            difference = snv(left(mine[fetched[rows]])) - snv(theirs[local[rows]])
+            out[fetched[rows]] = np.sqrt(np.einsum("ij,ij->i", difference, difference) / difference.shape[1])
     return out
 
 

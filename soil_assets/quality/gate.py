@@ -198,7 +198,7 @@ def assess(
     tables = {"samples": _judged_samples(samples, blanked, zero_texture, catalogue), "figures": figures}
     rules = all_rules(axis, batch.quantity, catalogue, policy, spare)
     failures = evaluate(tables, rules)
-    about_batch = batch_findings(batch, axis, catalogue, None if index is None else index.samples)
+    about_batch = batch_findings(batch, axis, catalogue, index)
     findings = findings_table(failures, rules, tables, batch.samples, unreadable, about_batch)
     if releases:
         findings, count = apply_releases(findings, scan_keys(batch), releases)

@@ -19,6 +19,7 @@ from soil_assets.errors import BadInput
 from soil_assets.spectra.axis import Axis
 from soil_assets.spectra.batch import SpectralBatch, SpectraMatrix
 from soil_assets.spectra.harmonise import to_quantity
+from soil_assets.spectra.lab import normalise_id
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
@@ -40,7 +41,9 @@ class KnownSpectra:
     signatures : ndarray of float32, shape (n_scans, 16)
         Projections (:func:`signatures`), small enough to keep for a whole library.
     samples : DataFrame, n_scans rows
-        ``sample_id``, and ``batch`` where known, to say what was found.
+        ``sample_id``; ``batch`` where known, to say what was found; results, to tell an id that is used again.
+    keys : ndarray of object, shape (n_scans,)
+        The ids as they are matched (:func:`normalise_id`), None where there is none.
     spectra : callable
         Given rows, returns their harmonised absorbance spectra, shape (len(rows), n_bands): called for
         candidates only, so that the library itself may stay on disk.
@@ -49,6 +52,7 @@ class KnownSpectra:
     axis: Axis
     signatures: npt.NDArray[np.float32]
     samples: pd.DataFrame
+    keys: npt.NDArray[np.object_]
     spectra: Callable[[Rows], SpectraMatrix]
 
     def __len__(self) -> int:
@@ -61,11 +65,12 @@ class KnownSpectra:
             batch.axis,
             signatures(batch),
             batch.samples,
+            sample_keys(batch.samples),
             lambda rows: to_quantity(batch.take(rows), "absorbance").spectra,
         )
 
     def to_table(self) -> pd.DataFrame:
-        """Return samples and signatures as one table to keep beside a batch: 64 bytes a scan, not its spectrum."""
+        """Return samples and signatures as one table to keep beside a batch: 64 bytes a scan and its results."""
         columns = {f"{_SIGNATURE}{k:02d}": column for k, column in enumerate(self.signatures.T)}
         return pd.concat([self.samples.reset_index(drop=True), pd.DataFrame(columns)], axis=1)
 
@@ -86,7 +91,8 @@ class KnownSpectra:
                 "a table without signatures", expected=f"columns {_SIGNATURE}00, {_SIGNATURE}01 ..."
             )
         kept = np.ascontiguousarray(table[names].to_numpy(dtype=np.float32))
-        return cls(axis, kept, table.drop(columns=names), spectra)
+        samples = table.drop(columns=names)
+        return cls(axis, kept, samples, sample_keys(samples), spectra)
 
     @classmethod
     def joined(cls, parts: Sequence[KnownSpectra]) -> KnownSpectra:
@@ -107,18 +113,24 @@ class KnownSpectra:
                     expected=parts[0].axis.describe(),
                     mend="index the scans again on the model's axis",
                 )
-        ends = np.cumsum([len(p) for p in parts])
+        starts = np.cumsum([0, *(len(p) for p in parts[:-1])])
+        axis, fetchers = parts[0].axis, [p.spectra for p in parts]  # the parts themselves may go
 
         def fetch(rows: Rows) -> SpectraMatrix:
-            owner = np.searchsorted(ends, rows, side="right")
-            out = np.empty((len(rows), len(parts[0].axis)), dtype=np.float32)
+            owner = np.searchsorted(starts, rows, side="right") - 1
+            out = np.empty((len(rows), len(axis)), dtype=np.float32)
             for k in np.unique(owner):
                 mine = owner == k
-                out[mine] = parts[k].spectra(rows[mine] - (ends[k] - len(parts[k])))
+                out[mine] = fetchers[k](rows[mine] - starts[k])
             return out
 
-        samples = pd.concat([p.samples for p in parts], ignore_index=True)
-        return cls(parts[0].axis, np.concatenate([p.signatures for p in parts]), samples, fetch)
+        return cls(
+            axis,
+            np.concatenate([p.signatures for p in parts]),
+            pd.concat([p.samples for p in parts], ignore_index=True),
+            np.concatenate([p.keys for p in parts]),
+            fetch,
+        )
 
     def without_batch(self, name: str) -> KnownSpectra:
         """Return the scans of all batches but one: a batch is never compared with its own older versions."""
@@ -126,7 +138,16 @@ class KnownSpectra:
             return self
         keep = np.flatnonzero((self.samples["batch"] != name).to_numpy())
         samples = self.samples.iloc[keep].reset_index(drop=True)
-        return KnownSpectra(self.axis, self.signatures[keep], samples, lambda rows: self.spectra(keep[rows]))
+        return KnownSpectra(
+            self.axis, self.signatures[keep], samples, self.keys[keep], lambda rows: self.spectra(keep[rows])
+        )
+
+
+def sample_keys(samples: pd.DataFrame) -> npt.NDArray[np.object_]:
+    """Return the ids of a samples table as they are matched, None for a scan without id."""
+    ids = samples["sample_id"]
+    keys = [normalise_id(str(i)) if told else None for i, told in zip(ids, ids.notna(), strict=True)]
+    return np.array(keys, dtype=object)
 
 
 def signatures(batch: SpectralBatch) -> npt.NDArray[np.float32]:

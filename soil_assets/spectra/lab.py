@@ -43,6 +43,10 @@ ID_COLUMNS = (
 )
 
 
+#: Blanks, underscores and dashes, which labs write one for the other.
+_GAP = re.compile(r"[\s_\-\u2010-\u2015]+")
+
+
 @dataclass(frozen=True)
 class JoinReport:
     """What a join did: nothing is matched, renamed or left over in silence.
@@ -161,8 +165,8 @@ def normalise_id(text: str | None) -> str | None:
     """
     if text is None:
         return None
-    folded = unicodedata.normalize("NFKC", text).strip().casefold()
-    return re.sub(r"[\s_\-\u2010-\u2015]+", "_", folded) or None
+    folded = text if text.isascii() else unicodedata.normalize("NFKC", text)
+    return _GAP.sub("_", folded.strip().casefold()) or None
 
 
 def _one_row_an_id(

@@ -42,3 +42,27 @@ def test_scans_of_earlier_batches_and_of_the_benchmark_are_found(platform: Platf
     platform.judge("b1")
     again = load_value(platform.soil.data, "validated_batches", "b1")
     assert again.quarantine.empty, "landing again is no duplicate of itself"
+
+
+def counted_again() -> SpectralBatch:
+    """Fold 7 under the ids of fold 6, as from a lab that numbers every batch alike."""
+    batch, earlier = folds(7)(), folds(6)()
+    n = min(len(batch), len(earlier))
+    samples = batch.samples.iloc[:n].assign(sample_id=earlier.sample_ids[:n])
+    return batch.take(np.arange(n)).with_samples(samples)
+
+
+def test_an_id_that_an_earlier_batch_used_for_another_soil_is_doubted(platform: Platform) -> None:
+    assert platform.run("reference_spectra,benchmark_spectra").success
+    for name, make in (("b1", folds(6)), ("b2", counted_again)):
+        land_as(platform.landing, name, make)
+        platform.judge(name)
+    first, second = (load_value(platform.soil.data, "validated_batches", n) for n in ("b1", "b2"))
+    assert "id_reused" not in set(first.findings["rule"])
+    told = second.findings[second.findings["rule"] == "id_reused"].iloc[0]
+    assert told["severity"] == "warning"
+    assert "ids that came before with results have others now" in told["found"]
+    assert second.counts["quarantined"] == 0
+    platform.judge("b1")
+    again = load_value(platform.soil.data, "validated_batches", "b1")
+    assert "id_reused" in set(again.findings["rule"]), "both batches are doubtful once both are there"

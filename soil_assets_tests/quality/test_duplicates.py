@@ -6,7 +6,7 @@ import pytest
 
 from soil_assets.errors import BadInput
 from soil_assets.quality.duplicates import copies_within, landed_before
-from soil_assets.quality.known import KnownSpectra, signatures
+from soil_assets.quality.known import KnownSpectra, sample_keys, signatures
 from soil_assets.quality.replicates import snv
 from soil_assets.quality_policy import QualityPolicy
 from soil_assets.spectra.axis import Axis
@@ -186,7 +186,7 @@ def test_spectra_are_fetched_for_candidates_only():
         asked.extend(rows.tolist())
         return batch.spectra[rows]
 
-    known = KnownSpectra(batch.axis, signatures(batch), batch.samples, fetch)
+    known = KnownSpectra(batch.axis, signatures(batch), batch.samples, sample_keys(batch.samples), fetch)
     landed_before(harmonised("NRW.115"), np.arange(115), known, 115, NEAR)
     assert asked == []
     landed_before(batch.take([7]), np.array([0]), known, 1, NEAR)
