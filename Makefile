@@ -3,9 +3,9 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 UV     := $(BIN)/uv pip
-# A worker a core and one more, for many tests wait for servers; each has one BLAS thread (conftest.py), and a module's
+# A worker a core and two more, for many tests wait for servers; each has one BLAS thread (conftest.py), and a module's
 # fixtures stay in one worker.
-PYTEST_ARGS ?= -n $(shell echo $$(( $$(nproc 2>/dev/null || echo 2) + 1 ))) --dist loadscope --no-loadscope-reorder
+PYTEST_ARGS ?= -n $(shell echo $$(( $$(nproc 2>/dev/null || echo 2) + 2 ))) --dist loadscope --no-loadscope-reorder
 # The instance that `make demo` fills and `make ui` shows; dagster.yaml refers to it.
 export SOIL_HOME    ?= $(CURDIR)/.soil
 export DAGSTER_HOME ?= $(CURDIR)
@@ -21,9 +21,9 @@ demo: $(VENV)/run-time.stamp  ## set-up, then the whole chain on real spectra
 ui: $(VENV)/run-time.stamp    ## the Dagster UI with daemon and sensors on the demo's instance, http://127.0.0.1:3000
 	@$(BIN)/soil ui
 
-setup: $(VENV)/dev.stamp      ## everything: run time, development and bench tools
+setup: $(VENV)/dev.stamp $(VENV)/sbom.stamp  ## everything: run time, development and bench tools
 
-test: $(VENV)/dev.stamp       ## set-up, then the tests
+test: $(VENV)/dev.stamp $(VENV)/sbom.stamp  ## set-up, then the tests
 	@$(BIN)/pytest -q $(PYTEST_ARGS)
 
 check: lint types test        ## format, lint, types and tests: what CI runs
@@ -44,9 +44,9 @@ docs: $(VENV)/dev.stamp       ## the documentation site, build/site/index.html; 
 secrets: $(VENV)/dev.stamp    ## look for secrets in the tracked files
 	@$(BIN)/python .ci/find_secrets.py
 
-sbom: $(VENV)/dev.stamp       ## what is inside, as CycloneDX: build/sbom.json
+sbom: $(VENV)/sbom.stamp      ## what is inside, as CycloneDX: build/sbom.json
 	@mkdir -p build
-	@$(BIN)/python -W ignore -m cyclonedx_py requirements --pyproject pyproject.toml --output-reproducible -o build/sbom.json requirements.txt
+	@$(VENV)/sbom/bin/python -W ignore -m cyclonedx_py requirements --pyproject pyproject.toml --output-reproducible -o build/sbom.json requirements.txt
 
 audit: $(VENV)/dev.stamp      ## ask for known weaknesses of everything in the locks
 	@$(BIN)/python .ci/audit.py
@@ -56,6 +56,7 @@ lock: $(BIN)/uv               ## compile the pins again (hashed, no index addres
 	$(UV) compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" -c requirements.txt --extra k8s --extra dvc --extra alerts --extra serve --extra server --extra docs --group dev --group bench pyproject.toml -o requirements-dev.txt
 	$(UV) compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" -c requirements.txt --extra s3 --extra gcs --extra azure pyproject.toml -o requirements-cloud.txt
 	$(UV) compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" -c requirements.txt --extra serve --extra server --extra s3 --extra k8s --extra alerts pyproject.toml -o deploy/docker/requirements.txt
+	$(UV) compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" --group sbom -o .ci/requirements-sbom.txt
 
 clean:           ## forget the demo's instance
 	rm -rf .soil
@@ -76,3 +77,9 @@ $(VENV)/dev.stamp: requirements-dev.txt requirements.txt pyproject.toml | $(BIN)
 	@$(UV) install -q --compile-bytecode --require-hashes -r requirements-dev.txt
 	@$(UV) install -q --no-deps -e .
 	@touch $@ $(VENV)/run-time.stamp
+
+$(VENV)/sbom.stamp: .ci/requirements-sbom.txt | $(BIN)/uv
+	@echo "installing the tool of the bill of materials into $(VENV)/sbom ..."
+	@$(BIN)/uv venv -q --clear --python $(BIN)/python $(VENV)/sbom
+	@$(UV) install -q --python $(VENV)/sbom --require-hashes -r .ci/requirements-sbom.txt
+	@touch $@

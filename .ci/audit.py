@@ -15,7 +15,12 @@ import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-LOCKS = ("requirements-dev.txt", "requirements-cloud.txt", "deploy/docker/requirements.txt")
+LOCKS = (
+    "requirements-dev.txt",
+    "requirements-cloud.txt",
+    "deploy/docker/requirements.txt",
+    ".ci/requirements-sbom.txt",
+)
 SERVICE = "https://api.osv.dev/v1/query"
 ACCEPTED = ROOT / ".ci" / "audit-accepted.txt"
 

@@ -110,7 +110,8 @@ class Checkout:
             else:
                 (binaries / file.name).symlink_to(file)
         later = time.time() + 86_400
-        for stamp in ("dev.stamp", "run-time.stamp"):  # nothing is to be installed into the real environment
+        # Nothing is to be installed into the real environment.
+        for stamp in ("dev.stamp", "run-time.stamp", "sbom.stamp"):
             (place / ".venv" / stamp).touch()
             os.utime(place / ".venv" / stamp, (later, later))
         kept = {

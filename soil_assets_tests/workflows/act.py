@@ -105,7 +105,7 @@ def checkout(folder: Path) -> Path:
         script.write_text(f"#!/bin/sh\n{command}\n", encoding="utf-8")
         script.chmod(0o755)
     later = time.time() + 86_400
-    for stamp in ("dev.stamp", "run-time.stamp"):
+    for stamp in ("dev.stamp", "run-time.stamp", "sbom.stamp"):
         (environment / stamp).touch()
         os.utime(environment / stamp, (later, later))
     (repo / ".venv").symlink_to(environment)
