@@ -167,3 +167,10 @@ def test_every_drawing_is_of_a_diagram() -> None:
         for diagram in events.DIAGRAM.findall(page.read_text(encoding="utf-8"))
     }
     assert {f.name for f in (ROOT / "docs" / "images").glob("diagram-*")} == drawn
+
+
+def test_lists_in_lists_are_indented_as_the_site_reads_them() -> None:
+    """By fewer than four blanks the site takes an inner item for one more of the outer list."""
+    for page in (ROOT / "docs").rglob("*.md"):
+        inner = re.findall(r"^ {1,3}(?:[-*+]|\d+\.) .*$", page.read_text(encoding="utf-8"), re.MULTILINE)
+        assert not inner, f"{page.name}: {inner[0]}"
