@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from soil_assets.config import Settings
+from soil_assets.defs import run
 from soil_assets.defs.by_hand import Step
 from soil_assets.defs.pipeline import add_landed_batches, materialize_each, record
 from soil_assets.demo.batches import DEMO_BATCHES, land
@@ -55,6 +56,15 @@ def test_every_batch_is_run_after_what_it_needs_and_a_gate_holds_only_what_is_be
     order = [asset for asset, partition in steps if partition in (None, "same-field")]
     assert order.index("reference_spectra") < order.index("validated_batches") < order.index("drift_reports")
     assert "training_set" not in order
+
+
+def test_what_became_of_a_run_is_read_in_pages_however_long_its_log(
+    platform: Platform, judged: list[Step], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = next(s.outcome for s in judged if len(s.outcome.checks) > 3)
+    monkeypatch.setattr(run, "_PAGE", 2)
+    assert run.outcome_of(platform.instance, first.run_id, first.success) == first
+    assert first.materialized
 
 
 def test_what_is_up_to_date_is_made_again_only_where_it_was_asked_for(
