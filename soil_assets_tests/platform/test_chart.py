@@ -97,9 +97,10 @@ def test_kubernetes_takes_everything_strictly(objects: dict[tuple[str, str], Any
 
 
 def test_every_pod_meets_the_restricted_standard(objects: dict[tuple[str, str], Any]) -> None:
-    deployments = [o for (kind, _), o in objects.items() if kind == "Deployment"]
-    assert len(deployments) == 3
-    for deployment in deployments:
+    deployments = {name: o for (kind, name), o in objects.items() if kind == "Deployment"}
+    assert len(deployments) == 4, "web server, daemon, code server; the exporter, which our values add"
+    assert "soil-metrics" in deployments
+    for deployment in deployments.values():
         pod = deployment["spec"]["template"]["spec"]
         assert pod["securityContext"]["runAsNonRoot"] is True
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
