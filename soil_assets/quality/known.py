@@ -137,9 +137,9 @@ class KnownSpectra:
         if "batch" not in self.samples.columns:
             return self
         keep = np.flatnonzero((self.samples["batch"] != name).to_numpy())
-        samples = self.samples.iloc[keep].reset_index(drop=True)
+        samples, fetch = self.samples.iloc[keep].reset_index(drop=True), self.spectra  # this index may go
         return KnownSpectra(
-            self.axis, self.signatures[keep], samples, self.keys[keep], lambda rows: self.spectra(keep[rows])
+            self.axis, self.signatures[keep], samples, self.keys[keep], lambda rows: fetch(keep[rows])
         )
 
 

@@ -1,3 +1,5 @@
+import gc
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -141,6 +143,19 @@ def test_indexes_of_several_batches_are_searched_as_one():
     )  # fmt: skip
     with pytest.raises(BadInput, match="no index"):
         KnownSpectra.joined([])
+
+
+def test_an_index_made_of_others_does_not_keep_them():
+    """Else a backfill that judges a thousand batches again keeps as many copies of its index."""
+    batch = harmonised("NRW.62").labelled("batch", "old")
+    part = KnownSpectra(batch.axis, signatures(batch), batch.samples, sample_keys(batch.samples), np.array)
+    joined = KnownSpectra.joined([part])
+    library = joined.without_batch("other")
+    gone = [weakref.ref(part), weakref.ref(joined)]
+    del part, joined
+    gc.collect()
+    assert [ref() for ref in gone] == [None, None]
+    assert len(library) == len(batch)
 
 
 def test_an_index_kept_as_a_table_finds_the_same():
