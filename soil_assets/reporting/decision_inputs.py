@@ -131,6 +131,8 @@ class PropertyResult(_Facts):
         What the plots of band importance, of main's history and of classes show, where known.
     strata : tuple of Stratum
         Parts of the benchmark, so that a loss in one of them is not hidden by the whole.
+    identical : bool
+        Whether the candidate's arrays equal main's: the change has no effect on this property.
     """
 
     name: str
@@ -144,6 +146,7 @@ class PropertyResult(_Facts):
     trend: tuple[TrendPoint, ...] = ()
     confusion: Confusion | None = None
     strata: tuple[Stratum, ...] = ()
+    identical: bool = False
 
 
 class BatchResult(_Facts):
@@ -161,6 +164,8 @@ class BatchResult(_Facts):
         Why, in words.
     quarantine : tuple of dict
         One a quarantined scan: sample_id, source_file, source_row, rules, found, expected, mend.
+    quarantine_omitted : int
+        Quarantined scans beyond the rows of ``quarantine``, which is bounded.
     next_step : str
         What happened then.
     held : bool
@@ -178,6 +183,7 @@ class BatchResult(_Facts):
     drift: Literal["pass", "warn", "fail", "not_judged"] | None = None
     reasons: tuple[str, ...] = ()
     quarantine: tuple[Facts, ...] = ()
+    quarantine_omitted: Annotated[int, Field(ge=0)] = 0
     next_step: str = ""
     held: bool = False
     part_of_change: bool = False
@@ -242,8 +248,14 @@ class DecisionInputs(_Facts):
         Gates of no single property or batch (the training set's leakage check).
     changes : tuple of str
         What changed between main and candidate, in words.
+    missing : tuple of str
+        Evidence that the decision needs and that is absent, one sentence each; anything here is never a pass.
+    removals : tuple of str
+        Properties, benchmarks or checks of main that the change removes, one sentence each.
     versions, data_hashes, links : dict of str to str
         Code and package versions, content hashes by data set, addresses by what they lead to.
+    main_versions : dict of str to str
+        Package versions of main's environment, where they were read.
     reproduce : tuple of str
         Commands that give this report again.
     """
@@ -258,7 +270,10 @@ class DecisionInputs(_Facts):
     proposal: Proposal | None = None
     checks: tuple[Check, ...] = ()
     changes: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    removals: tuple[str, ...] = ()
     versions: dict[str, str] = Field(default_factory=dict)
+    main_versions: dict[str, str] = Field(default_factory=dict)
     data_hashes: dict[str, str] = Field(default_factory=dict)
     links: dict[str, str] = Field(default_factory=dict)
     reproduce: tuple[str, ...] = ()
