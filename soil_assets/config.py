@@ -19,6 +19,7 @@ from soil_assets.branch_settings import BranchDeployments
 from soil_assets.errors import BadInput
 from soil_assets.property_settings import PropertyName, PropertySettings
 from soil_assets.quality_policy import QualityPolicy as QualityPolicy  # one of the policies below
+from soil_assets.recipe_settings import RecipeSettings, separate_recipe
 from soil_assets.serving.settings import Service
 from soil_assets.watch_settings import Watch
 
@@ -84,17 +85,7 @@ class ModelPolicy(_Section):
     when_cannot_tell: Literal["hold", "warn"] = "hold"
     strata: StrataPolicy = StrataPolicy()
     bootstrap: Annotated[int, Field(ge=200)] = 2000
-    #: ``pls``, ``stack``, ``selection``, ``svr``, ``local``, or one that an installed package brings.
-    learner: str = "pls"
-    #: What the learner may choose among, such as ``snv + savgol1(11)``; its own list when empty.
-    pretreatments: tuple[str, ...] = ()
-    max_components: Annotated[int, Field(ge=1)] = 20
-    folds: Annotated[int, Field(ge=2)] = 10
-    #: ``additive``: models are released from statistics kept with each batch, and a retrain costs the new batch only.
-    training: Literal["full", "additive"] = "full"
-    #: Of the additive kernel features, drawn from the golden reference.
-    landmarks: Annotated[int, Field(ge=10, le=5000)] = 500
-    seed: int = 20260101
+    bootstrap_seed: int = 20260101
 
 
 class Policy(_Section):
@@ -163,6 +154,7 @@ class Settings(_Section):
     benchmark: str = "nrw115-benchmark"
     axis: AxisSettings = AxisSettings()
     catalogue: dict[PropertyName, PropertySettings] = Field(default_factory=dict)
+    recipe: RecipeSettings = RecipeSettings()
     policy: Policy = Policy()
     landing: Landing = Landing()
     alerts: Alerts = Alerts()
@@ -250,7 +242,7 @@ def load_settings(path: str | Path | None = None, env: dict[str, str] | None = N
     file = Path(chosen) if chosen else Path("soil.yaml")
     raw: dict[str, Any] = {}
     if file.exists():
-        raw = _read_yaml(file)
+        raw = read_yaml(file)
     elif chosen:
         raise BadInput(
             "no such configuration file", file=str(file), mend="check the path, or unset SOIL_CONFIG"
@@ -270,22 +262,69 @@ def load_settings(path: str | Path | None = None, env: dict[str, str] | None = N
         raise _explain(error, str(file)) from None
 
 
+#: Keys of ``soil.yaml`` that a change proposes; every other key that judges is main's.
+_OF_THE_CHANGE = ("properties", "axis", "replicates", "recipe", "catalogue")
+#: Keys that say where this process works; they judge nothing.
+_OF_THE_PLACE = ("storage", "landing", "deployment", "branch", "home", "baseline")
+#: Keys of a property that are limits: policy, although they stand in the catalogue.
+LIMITS = ("hard", "warning", "typical", "zero")
+
+
 def _judged_by_main(raw: dict[str, Any], baseline: Path) -> dict[str, Any]:
-    """Return the settings with main's policy and main's frozen sets: a change does not loosen its own judge."""
+    """Return the change's settings with everything that judges taken from main's.
+
+    Raises
+    ------
+    BadInput
+        When the baseline does not hold main's settings although main has some.
+    """
     raw = {**raw, "baseline": str(baseline)}
     file = baseline / "soil.yaml"
-    if not file.exists():  # there is no main yet
+    if not file.exists():  # ``soil baseline`` has established that main has no settings yet
         return raw
-    main = _read_yaml(file)
-    raw["policy"] = main.get("policy") or {}
+    main = read_yaml(file)
+    own = {key: raw[key] for key in (*_OF_THE_CHANGE, *_OF_THE_PLACE) if key in raw}
+    judging = {key: value for key, value in main.items() if key not in (*_OF_THE_CHANGE, *_OF_THE_PLACE)}
+    merged = {**judging, **own, "catalogue": main_limits(raw.get("catalogue"), main.get("catalogue"))}
     for kind in ("reference", "benchmark"):
         name = str(main.get(kind) or Settings.model_fields[kind].default)
-        kept = baseline / "frozen" / f"{Path(name).stem}.yaml"
-        raw[kind] = str(kept) if kept.exists() else name
-    return raw
+        definition = baseline / "frozen" / f"{Path(name).stem}.yaml"
+        merged[kind] = str(definition) if definition.exists() else name
+    return merged
 
 
-def _read_yaml(file: Path) -> dict[str, Any]:
+def main_limits(own: Any, main: Any) -> dict[str, Any]:
+    """Return a change's catalogue with main's limits: a looser limit lets through what main would quarantine.
+
+    A property that main's catalogue states has main's limits, one that only the package knows has the package's, and
+    one that is new has its own.
+    """
+    from soil_assets.spectra.properties import BUILT_IN
+
+    own, main = (dict(c) if isinstance(c, Mapping) else {} for c in (own, main))
+    merged: dict[str, Any] = {}
+    for name, stated in own.items():
+        if not isinstance(stated, Mapping):
+            merged[name] = stated
+            continue
+        limits = {key: stated[key] for key in LIMITS if key in stated}
+        if isinstance(main.get(name), Mapping):
+            limits = {key: main[name][key] for key in LIMITS if key in main[name]}
+        elif name in BUILT_IN:
+            limits = {key: _plain_limit(getattr(BUILT_IN[name], key)) for key in LIMITS}
+        merged[name] = {**{k: v for k, v in stated.items() if k not in LIMITS}, **limits}
+    for name, stated in main.items():
+        # Main's entry counts even where the change dropped it, as long as the property is the same one.
+        merged.setdefault(name, stated)
+    return merged
+
+
+def _plain_limit(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def read_yaml(file: Path) -> dict[str, Any]:
+    """Raw keys of a ``soil.yaml``, in the form of this version; BadInput when it is no mapping in YAML."""
     import yaml
 
     try:
@@ -294,7 +333,7 @@ def _read_yaml(file: Path) -> dict[str, Any]:
         raise BadInput("not valid YAML", file=str(file), found=str(error).replace("\n", " ")) from None
     if not isinstance(raw, dict):
         raise BadInput("soil.yaml must be a mapping of keys", file=str(file), found=type(raw).__name__)
-    return raw
+    return separate_recipe(raw, str(file))
 
 
 def _explain(error: ValidationError, file: str) -> BadInput:

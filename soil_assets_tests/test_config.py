@@ -129,6 +129,42 @@ def test_an_alias_of_another_property_is_refused(tmp_path: Path) -> None:
     assert "soc" in str(caught.value.mend)
 
 
+def test_recipe_keys_under_policy_are_moved_with_a_warning(tmp_path: Path) -> None:
+    with pytest.warns(
+        FutureWarning, match=r"move policy\.model\.learner, policy\.model\.seed to the section recipe"
+    ):
+        settings = load(tmp_path, "policy: {model: {learner: svr, seed: 7, margin: 0.2}}")
+    assert (settings.recipe.learner, settings.recipe.seed) == ("svr", 7)
+    assert (settings.policy.model.margin, settings.policy.model.bootstrap_seed) == (0.2, 7)
+    with pytest.raises(BadInput, match="two sections"):
+        load(tmp_path, "recipe: {learner: pls}\npolicy: {model: {learner: svr}}")
+
+
+def test_a_change_proposes_its_recipe_and_nothing_that_judges(tmp_path: Path) -> None:
+    main = tmp_path / "baseline"
+    main.mkdir()
+    (main / "soil.yaml").write_text(
+        "categories: [lab]\npolicy: {model: {margin: 0.05}}\nrecipe: {learner: pls}\n"
+        "catalogue: {humus: {label: Humus, unit: '%', hard: [0, 60]}}\n",
+        encoding="utf-8",
+    )
+    own = tmp_path / "soil.yaml"
+    own.write_text(
+        "categories: []\npolicy: {model: {margin: 5}, drift: {when_drift: warn}}\nrecipe: {learner: svr}\n"
+        "properties: [clay, humus, iron]\ncatalogue:\n"
+        "  clay: {label: Clay, unit: '%', hard: [0, 1000], warning: [0, 1000]}\n"
+        "  humus: {label: Humus, unit: '%', hard: [0, 1000]}\n"
+        "  iron: {label: Iron, unit: '%', hard: [0, 30]}\n",
+        encoding="utf-8",
+    )
+    settings = load_settings(own, {"SOIL_BASELINE": str(main)})
+    assert (settings.recipe.learner, settings.properties) == ("svr", ("clay", "humus", "iron"))
+    assert (settings.policy.model.margin, settings.policy.drift.when_drift) == (0.05, "hold")
+    assert settings.categories == ("lab",)
+    hard = {name: settings.catalogue[name].hard for name in settings.properties}
+    assert hard == {"clay": (0.0, 100.0), "humus": (0.0, 60.0), "iron": (0.0, 30.0)}
+
+
 def test_every_quality_key_is_explained_in_the_shipped_file_and_in_a_proposal(tmp_path: Path) -> None:
     from soil_assets.quality_policy import quality_section
 

@@ -20,7 +20,7 @@ import numpy as np
 from soil_assets.benchmarks.drift_changes import CHANGES, Change, along_nature, natural_direction
 from soil_assets.benchmarks.drift_runs import PERMUTATIONS, set_of
 from soil_assets.benchmarks.drift_sets import FOREIGN, RESEMBLING, on_common_axis
-from soil_assets.config import DriftPolicy, ModelPolicy
+from soil_assets.config import DriftPolicy
 from soil_assets.drift.compare import compare
 from soil_assets.drift.profile import fit_profile
 from soil_assets.modeling.model import SoilModel
@@ -111,7 +111,7 @@ class _Gate:
 
     def __init__(self, reference: SpectralBatch, properties: Sequence[str]) -> None:
         catalogue = built_in_catalogue()
-        recipe = Recipe.from_policy(ModelPolicy())
+        recipe = Recipe()
         self.policy = DriftPolicy(permutations=PERMUTATIONS)
         self.profile = fit_profile(reference, properties=properties)
         self.models: Mapping[str, SoilModel] = {

@@ -48,9 +48,9 @@ def settings_of(home: Path) -> Settings:
                     "min_rpiq": 0.1,
                     "when_cannot_tell": "warn",
                     "bootstrap": 200,
-                    "pretreatments": ["snv"],
                 }
             },
+            "recipe": {"pretreatments": ["snv"]},
             "release": {"repository": str(home / "manifests.git")},
         }
     )

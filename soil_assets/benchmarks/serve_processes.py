@@ -67,7 +67,6 @@ def registry_of(learner: str) -> Iterator[Home]:
     """
     from soil_assets.adapters.mlflow import Registry, quiet
     from soil_assets.adapters.mlflow_runs import log_model
-    from soil_assets.config import ModelPolicy
     from soil_assets.modeling.recipe import Recipe
     from soil_assets.modeling.train import train
     from soil_assets.spectra.catalogue import built_in_catalogue
@@ -75,7 +74,7 @@ def registry_of(learner: str) -> Iterator[Home]:
 
     ratio = Property("clay_to_soc", "Clay to organic carbon", "-")
     catalogue = built_in_catalogue({ratio.name: ratio})
-    recipe = Recipe.from_policy(ModelPolicy()) if learner == "pls" else Recipe.stack(nested=False, repeats=1)
+    recipe = Recipe() if learner == "pls" else Recipe.stack(nested=False, repeats=1)
     library = Library(BANDS)
     with tempfile.TemporaryDirectory(prefix="soil-serve-") as name:
         folder = Path(name)

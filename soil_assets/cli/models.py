@@ -53,7 +53,9 @@ def train(
             model = fit(
                 batch,
                 known,
-                Recipe.from_policy(settings.policy.model, batch.axis, batch.quantity),
+                Recipe.from_settings(
+                    settings.recipe, batch.axis, batch.quantity, levels=settings.policy.model.levels
+                ),
                 groups=batch.groups(),
                 progress=lambda what, done, total: bar.update(
                     task, description=what, completed=done, total=total
@@ -111,7 +113,9 @@ def evaluate(
     fitted, name = model_from(model, settings)
     prop = catalogue_of(settings)[fitted.property]
     policy = settings.policy.model
-    result = measure(fitted, batch_from(data, settings), prop, n_boot=policy.bootstrap, seed=policy.seed)
+    result = measure(
+        fitted, batch_from(data, settings), prop, n_boot=policy.bootstrap, seed=policy.bootstrap_seed
+    )
     if plot is not None:
         from soil_assets.reporting import plots
 

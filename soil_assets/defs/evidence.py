@@ -136,7 +136,7 @@ def lineage_objection(
     evaluation, comparison. (A batch whose gates failed is not in the training set in the first place.)
     """
     records = gate_records(instance, "training_set", checks.get("training_set", ()))
-    if "training_statistics" in checks:  # the policy trains from per-batch statistics
+    if "training_statistics" in checks:  # the recipe trains from per-batch statistics
         records += gate_records(instance, "training_statistics", checks["training_statistics"])
     for asset in PROPERTY_CHAIN:
         if materialization(instance, asset, prop) is None:

@@ -67,7 +67,7 @@ def judge(
         margin=policy.margin,
         alpha=policy.alpha,
         n_boot=policy.bootstrap,
-        seed=policy.seed,
+        seed=policy.bootstrap_seed,
     )
 
 
@@ -91,7 +91,7 @@ def judge_strata(
         margin=policy.margin,
         alpha=policy.alpha,
         n_boot=policy.bootstrap,
-        seed=policy.seed,
+        seed=policy.bootstrap_seed,
     )
 
 

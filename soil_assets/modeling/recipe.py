@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from soil_assets.config import ModelPolicy
 from soil_assets.errors import BadInput
 from soil_assets.modeling.learners import learners
 from soil_assets.modeling.pretreatment import DEFAULT_PRETREATMENTS, Pretreatment
+from soil_assets.recipe_settings import RecipeSettings
 
 if TYPE_CHECKING:
     from soil_assets.spectra.axis import Axis
@@ -125,38 +125,44 @@ class Recipe:
         return cls(**{"learner": "stack", "pretreatments": STACK_PRETREATMENTS, **changes})
 
     @classmethod
-    def from_policy(
-        cls, policy: ModelPolicy, axis: Axis | None = None, quantity: Quantity = "absorbance"
+    def from_settings(
+        cls,
+        settings: RecipeSettings,
+        axis: Axis | None = None,
+        quantity: Quantity = "absorbance",
+        *,
+        levels: Sequence[float] = (0.68, 0.90, 0.95),
     ) -> Recipe:
-        """Take learner, pre-treatments, folds, components, levels and seed from the policy.
+        """Recipe that a ``recipe`` section of soil.yaml states.
 
         Parameters
         ----------
-        policy : ModelPolicy
+        settings : RecipeSettings
         axis, quantity
-            Of the spectra, which masks and continuum removal need; may be left out when the policy names no
-            pre-treatments.
+            Of the spectra, which masks and continuum removal need; may be left out when no pre-treatment is named.
+        levels : sequence of float
+            Nominal coverages that the policy checks.
 
         Raises
         ------
         BadInput
             For an unknown learner, or a pre-treatment that is misspelt or does not fit the axis.
         """
-        start = cls.stack() if policy.learner == "stack" else cls(learner=policy.learner)
+        start = cls.stack() if settings.learner == "stack" else cls(learner=settings.learner)
         pretreatments = start.pretreatments
-        if policy.pretreatments:
+        if settings.pretreatments:
             if axis is None:
                 raise BadInput("pre-treatments by name need the axis of the spectra")
             from soil_assets.modeling.pretreatment_names import parse_all
 
-            pretreatments = parse_all(policy.pretreatments, axis, quantity)
+            pretreatments = parse_all(settings.pretreatments, axis, quantity)
         return replace(
             start,
             pretreatments=pretreatments,
-            max_components=policy.max_components,
-            folds=policy.folds,
-            levels=tuple(policy.levels),
-            seed=policy.seed,
+            max_components=settings.max_components,
+            folds=settings.folds,
+            levels=tuple(levels),
+            seed=settings.seed,
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from soil_assets.config import Policy
 from soil_assets.errors import BadInput
+from soil_assets.recipe_settings import MOVED
 from soil_assets.reporting.numerals import finite
 
 
@@ -207,6 +208,18 @@ class TrainingPart(_Facts):
     why: str = ""
 
 
+def _without_recipe(policy: Any) -> Any:
+    # Reports of earlier versions have the keys of the recipe, and the seed, in ``policy.model``.
+    model = policy.get("model") if isinstance(policy, dict) else None
+    if not isinstance(model, dict) or not MOVED.keys() & model.keys():
+        return policy
+    rest = {key: value for key, value in model.items() if key not in MOVED}
+    return {**policy, "model": {"bootstrap_seed": model.get("seed", 20260101), **rest}}
+
+
+StatedPolicy: TypeAlias = Annotated[Policy, BeforeValidator(_without_recipe)]
+
+
 class Proposal(_Facts):
     """What a change would do to its own judge: shown beside the verdict, never applied.
 
@@ -222,7 +235,7 @@ class Proposal(_Facts):
         policy made is not judged under another margin or confidence.
     """
 
-    policy: Policy
+    policy: StatedPolicy
     benchmark: tuple[str, ...] = ()
     properties: dict[str, dict[Literal["comparison", "candidate", "main"], Facts]] = Field(
         default_factory=dict
@@ -266,7 +279,7 @@ class DecisionInputs(_Facts):
     properties: tuple[PropertyResult, ...] = ()
     batches: tuple[BatchResult, ...] = ()
     training: tuple[TrainingPart, ...] = ()
-    policy: Policy = Policy()
+    policy: StatedPolicy = Policy()
     proposal: Proposal | None = None
     checks: tuple[Check, ...] = ()
     changes: tuple[str, ...] = ()

@@ -16,7 +16,7 @@ from soil_assets.modeling.artifact import load
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("SOIL_HOME", str(tmp_path / "home"))
     settings = tmp_path / "soil.yaml"
-    settings.write_text("policy: {model: {folds: 4, max_components: 6}}\n", encoding="utf-8")
+    settings.write_text("recipe: {folds: 4, max_components: 6}\n", encoding="utf-8")
     monkeypatch.setenv("SOIL_CONFIG", str(settings))
     return tmp_path
 
@@ -46,7 +46,7 @@ def test_model_and_card_are_written(home: Path) -> None:
 def test_a_cancelled_training_loses_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trained(home)
     before = {f.name: f.read_bytes() for f in (home / "m").iterdir() if f.is_file()}
-    (home / "soil.yaml").write_text("policy: {model: {folds: 5, max_components: 6}}\n", encoding="utf-8")
+    (home / "soil.yaml").write_text("recipe: {folds: 5, max_components: 6}\n", encoding="utf-8")
     from soil_assets.modeling import learners, validation
 
     real, fits = learners.learner, [0]

@@ -17,7 +17,8 @@ from soil_assets_tests.conftest import Platform, make_platform
 
 QUICK = {
     "axis": {"start": 3796, "stop": 1000, "step": 12},
-    "policy": {"drift": {"permutations": 199}, "model": {"bootstrap": 200, "max_components": 3, "folds": 3}},
+    "policy": {"drift": {"permutations": 199}, "model": {"bootstrap": 200}},
+    "recipe": {"max_components": 3, "folds": 3},
 }
 
 

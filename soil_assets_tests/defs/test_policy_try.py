@@ -79,7 +79,8 @@ def test_the_command_tells_what_would_have_changed(
 
     proposed = tmp_path / "proposed.yaml"
     proposed.write_text(
-        "policy: {drift: {permutations: 199, when_drift: warn}, model: {bootstrap: 200, max_components: 3, folds: 3}}\n"
+        "policy: {drift: {permutations: 199, when_drift: warn}, model: {bootstrap: 200}}\n"
+        "recipe: {max_components: 3, folds: 3}\n"
     )
     monkeypatch.setattr(run, "open_instance", this_instance)
     monkeypatch.setattr(commands, "load_settings", _settings_of(platform))

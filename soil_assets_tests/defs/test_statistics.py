@@ -31,7 +31,8 @@ def house(tmp_path: Path) -> Iterator[Platform]:
     made = make_platform(
         tmp_path,
         properties=["clay", "ph"],
-        policy={"model": {"training": "additive", "folds": 5}, "drift": {"when_drift": "warn"}},
+        recipe={"training": "additive", "folds": 5},
+        policy={"drift": {"when_drift": "warn"}},
     )
     try:
         yield made

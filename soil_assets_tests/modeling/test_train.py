@@ -5,13 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 
-from soil_assets.config import ModelPolicy
 from soil_assets.errors import BadInput
 from soil_assets.modeling.evaluate import evaluate
 from soil_assets.modeling.model import SoilModel
 from soil_assets.modeling.pretreatment import chain, savgol, snv
 from soil_assets.modeling.recipe import Recipe
 from soil_assets.modeling.train import train
+from soil_assets.recipe_settings import RecipeSettings
 from soil_assets.spectra.batch import SpectralBatch
 from soil_assets.spectra.catalogue import BUILT_IN
 
@@ -143,8 +143,8 @@ def test_more_components_than_rank_are_never_taken(field: SpectralBatch) -> None
     assert model.training["chosen"]["components"] <= 8
 
 
-def test_recipe_from_policy_and_fingerprint() -> None:
-    recipe = Recipe.from_policy(ModelPolicy(folds=5, max_components=7, seed=3))
+def test_recipe_from_settings_and_fingerprint() -> None:
+    recipe = Recipe.from_settings(RecipeSettings(folds=5, max_components=7, seed=3))
     assert (recipe.folds, recipe.max_components, recipe.seed) == (5, 7, 3)
     assert Recipe.from_dict(recipe.to_dict()) == recipe
     assert recipe.fingerprint() == Recipe.from_dict(recipe.to_dict()).fingerprint()
@@ -170,16 +170,17 @@ def test_left_out_pls_equals_scikit_learn_refits(field: SpectralBatch) -> None:
 
 
 def test_learner_and_pretreatments_come_from_the_policy(field: SpectralBatch) -> None:
-    policy = ModelPolicy(learner="svr", pretreatments=("msc", "snv + no_co2"), folds=5)
-    recipe = Recipe.from_policy(policy, field.axis, field.quantity)
+    settings = RecipeSettings(learner="svr", pretreatments=("msc", "snv + no_co2"), folds=5)
+    recipe = Recipe.from_settings(settings, field.axis, field.quantity)
     assert (recipe.learner, [p.name for p in recipe.pretreatments]) == ("svr", ["msc", "snv + no_co2"])
     assert (
-        train(field.take(range(60)), CLAY, recipe).training["chosen"]["pretreatment"] in policy.pretreatments
+        train(field.take(range(60)), CLAY, recipe).training["chosen"]["pretreatment"]
+        in settings.pretreatments
     )
     with pytest.raises(BadInput, match="axis"):
-        Recipe.from_policy(policy)
+        Recipe.from_settings(settings)
     with pytest.raises(BadInput, match="not understood"):
-        Recipe.from_policy(ModelPolicy(pretreatments=("magic",)), field.axis)
+        Recipe.from_settings(RecipeSettings(pretreatments=("magic",)), field.axis)
     with pytest.raises(BadInput, match="usable recipe"):
-        Recipe.from_policy(ModelPolicy(learner="magic"))
-    assert Recipe.from_policy(ModelPolicy(learner="stack")).pretreatments == Recipe.stack().pretreatments
+        Recipe.from_settings(RecipeSettings(learner="magic"))
+    assert Recipe.from_settings(RecipeSettings(learner="stack")).pretreatments == Recipe.stack().pretreatments

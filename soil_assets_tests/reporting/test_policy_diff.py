@@ -22,7 +22,7 @@ LOOSE = Policy(model=ModelPolicy(margin=0.5))
         (Policy(model=ModelPolicy(margin=0.05)), "model.margin", "stricter"),
         (Policy(model=ModelPolicy(min_rpiq=1.0)), "model.min_rpiq", "looser"),
         (Policy(model=ModelPolicy(alpha=0.2)), "model.alpha", "looser"),
-        (Policy(model=ModelPolicy(seed=1)), "model.seed", "different"),
+        (Policy(model=ModelPolicy(bootstrap_seed=1)), "model.bootstrap_seed", "different"),
         (Policy(model=ModelPolicy(levels=(0.5,))), "model.levels", "different"),
         (Policy(model=ModelPolicy(when_cannot_tell="warn")), "model.when_cannot_tell", "looser"),
         (Policy(drift=DriftPolicy(false_alarm_rate=0.0001)), "drift.false_alarm_rate", "looser"),

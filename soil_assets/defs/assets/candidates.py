@@ -1,6 +1,6 @@
 """The candidate model of every property, trained on samples or released from per-batch statistics.
 
-Which of the two is the policy's ``model.training``. Both end in the same artifact, MLflow run and gates.
+Which of the two is the recipe's ``training``. Both end in the same artifact, MLflow run and gates.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,12 +23,8 @@ TRAINED = (Gate("finite", "every stored number of the model is finite"),)
 
 
 def build(settings: Settings) -> dg.AssetsDefinition:
-    """Return the asset ``trained_models`` as the policy wants it."""
-    return (
-        _from_statistics(settings)
-        if settings.policy.model.training == "additive"
-        else _from_samples(settings)
-    )
+    """Return the asset ``trained_models`` as the recipe wants it."""
+    return _from_statistics(settings) if settings.recipe.training == "additive" else _from_samples(settings)
 
 
 def _declared(
@@ -45,7 +41,9 @@ def _declared(
         owners=OWNERS,
         dagster_type=dg.Any,
         pool="training",
-        code_version=code_version("modeling", "spectra", settings=settings.policy.model),
+        code_version=code_version(
+            "modeling", "spectra", settings=[settings.recipe, settings.policy.model.levels]
+        ),
         check_specs=check_specs("trained_models", TRAINED, properties),
         automation_condition=when_data_changed(),
         description=description,
@@ -53,7 +51,7 @@ def _declared(
 
 
 def _from_samples(settings: Settings) -> dg.AssetsDefinition:
-    policy = settings.policy.model
+    recipe, levels = settings.recipe, settings.policy.model.levels
 
     @_declared(
         settings,
@@ -69,7 +67,7 @@ def _from_samples(settings: Settings) -> dg.AssetsDefinition:
         model = train(
             training_set,
             soil.catalogue[context.partition_key],
-            Recipe.from_policy(policy, training_set.axis, training_set.quantity),
+            Recipe.from_settings(recipe, training_set.axis, training_set.quantity, levels=levels),
             groups=training_set.groups(),
             progress=lambda what, done, total: context.log.debug(f"{what}: {done} of {total}"),
         )
@@ -83,7 +81,7 @@ def _from_samples(settings: Settings) -> dg.AssetsDefinition:
 
 
 def _from_statistics(settings: Settings) -> dg.AssetsDefinition:
-    policy = settings.policy.model
+    levels = tuple(settings.policy.model.levels)
 
     @_declared(
         settings,
@@ -100,9 +98,9 @@ def _from_statistics(settings: Settings) -> dg.AssetsDefinition:
         from soil_assets.modeling.additive_training import AdditiveRecipe, release
 
         prop = soil.catalogue[context.partition_key]
-        model = release(
-            landmark_features, training_statistics, [prop], AdditiveRecipe(levels=tuple(policy.levels))
-        )[prop.name]
+        model = release(landmark_features, training_statistics, [prop], AdditiveRecipe(levels=levels))[
+            prop.name
+        ]
         tags = {
             "soil.training_data": stored_data_version(context.instance, "training_set") or "",
             "soil.training_statistics": training_statistics.content_hash(),

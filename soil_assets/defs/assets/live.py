@@ -85,7 +85,7 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
             prop,
             groups=benchmark_spectra.groups(),
             n_boot=policy.bootstrap,
-            seed=policy.seed,
+            seed=policy.bootstrap_seed,
         )
         # On another benchmark other figures are no fault of the model: that warning tells it.
         changed = differences(registered, result.metrics) if same else []

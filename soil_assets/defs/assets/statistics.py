@@ -1,6 +1,6 @@
 """Additive training: what each batch contributes, kept once, and their running total.
 
-Only built when the policy's ``model.training`` is ``additive``. Adding a batch adds its statistics to the stored total,
+Only built when the recipe's ``training`` is ``additive``. Adding a batch adds its statistics to the stored total,
 dropping one takes them away; the history's spectra are not read again.
 """
 
@@ -31,9 +31,9 @@ _SUMS = (
 
 
 def build(settings: Settings) -> list[dg.AssetsDefinition]:
-    """Return the assets of additive training; none when the policy trains on samples."""
-    policy = settings.policy.model
-    if policy.training != "additive":
+    """Return the assets of additive training; none when the recipe trains on samples."""
+    recipe = settings.recipe
+    if recipe.training != "additive":
         return []
 
     @dg.asset(
@@ -41,7 +41,7 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
         kinds={"numpy"},
         owners=OWNERS,
         dagster_type=dg.Any,
-        code_version=code_version(*_SUMS, settings=[policy.landmarks, policy.folds, policy.seed]),
+        code_version=code_version(*_SUMS, settings=[recipe.landmarks, recipe.folds, recipe.seed]),
         automation_condition=while_missing(),
         description="Fixed kernel features: landmarks, pre-treatment and width, chosen on the golden reference. New "
         "ones mean that every batch is summed again.",
@@ -54,9 +54,9 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
         features = AdditiveFeatures.choose(
             reference_spectra,
             [soil.catalogue[p] for p in settings.properties],
-            landmarks=policy.landmarks,
-            folds=policy.folds,
-            seed=policy.seed,
+            landmarks=recipe.landmarks,
+            folds=recipe.folds,
+            seed=recipe.seed,
         )
         return dg.MaterializeResult(
             value=features,

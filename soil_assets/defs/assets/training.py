@@ -124,7 +124,7 @@ def build(settings: Settings, batch_checks: dict[str, list[str]]) -> list[dg.Ass
             strata=strata_of(benchmark_spectra, policy.strata),
             min_samples=policy.strata.min_samples,
             n_boot=policy.bootstrap,
-            seed=policy.seed,
+            seed=policy.bootstrap_seed,
         )
         facts = result.to_dict()
         rpiq = result.metrics["rpiq"]
@@ -190,7 +190,7 @@ def build(settings: Settings, batch_checks: dict[str, list[str]]) -> list[dg.Ass
                 strata=strata,
                 min_samples=policy.strata.min_samples,
                 n_boot=policy.bootstrap,
-                seed=policy.seed,
+                seed=policy.bootstrap_seed,
             )
         predictions = None if measured is None else measured.predictions
         outcome = judge(predictions, benchmark_evaluations, policy, groups=groups)
