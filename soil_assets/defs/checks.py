@@ -9,11 +9,14 @@ them the release of one batch would release those that were held before it.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+
+if TYPE_CHECKING:
+    from soil_assets.modeling.benchmark_judgement import CheckOutcome
 
 #: ``AssetCheckSpec(partitions_def=)`` is a preview feature of the pinned dagster; this is its warning.
 PREVIEW_WARNING = r".*Specifying a partitions_def on an AssetCheckSpec.*"
@@ -57,6 +60,14 @@ def passed_or_not(
         description=summary,
         metadata=dict(metadata or {}),
     )
+
+
+def check_results(outcomes: Iterable[CheckOutcome]) -> list[dg.AssetCheckResult]:
+    """Return the results of pure check outcomes: gates where they block, warnings where they do not."""
+    return [
+        (passed_or_not if outcome.blocking else warning)(outcome.name, outcome.passed, outcome.summary)
+        for outcome in outcomes
+    ]
 
 
 def warning(

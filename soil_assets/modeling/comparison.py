@@ -179,18 +179,24 @@ def compare(
             rmse_ratio=(1.0, 1.0, 1.0), ccc_difference=same, bias_difference=same,
             coverage_differences=coverage, p_better=1.0, p_not_worse=0.0, p_worse=1.0,
         )  # fmt: skip
-    log_ratio, log_draws = _log_ratio(measured["rmse"], measured_main["rmse"]), draws.log_rmse_ratio()
+    floor = _rmse_floor(o)
+    rmse = max(measured_main["rmse"], floor)
+    log_ratio = math.log(max(measured["rmse"], floor)) - math.log(rmse)
+    log_draws = draws.log_rmse_ratio(floor)
     _, low, high = draws.interval(log_ratio, log_draws)
     widened = draws.widened(log_ratio, log_draws)
     ratio = (math.exp(log_ratio), math.exp(low), math.exp(high))
-    rmse = measured_main["rmse"]
     verdict = verdict_of(ratio, margin)
     more = more_samples(log_ratio, low, high, margin, o.size) if verdict == "cannot tell" else None
     return Comparison(
         verdict,
         reason_of(verdict, ratio, margin, alpha, more),
         **common,
-        rmse_difference=(measured["rmse"] - rmse, rmse * (ratio[1] - 1.0), rmse * (ratio[2] - 1.0)),
+        rmse_difference=(
+            measured["rmse"] - measured_main["rmse"],
+            rmse * (ratio[1] - 1.0),
+            rmse * (ratio[2] - 1.0),
+        ),
         rmse_ratio=ratio,
         ccc_difference=draws.interval(
             measured["ccc"] - measured_main["ccc"], draws.candidate["ccc"] - draws.main["ccc"]
@@ -287,9 +293,9 @@ def _covered(
     return {level: (holds(main, level), holds(candidate, level)) for level in levels}
 
 
-def _log_ratio(candidate: float, main: float) -> float:
-    tiny = np.finfo(float).tiny
-    return math.log(max(candidate, tiny)) - math.log(max(main, tiny))
+def _rmse_floor(observed: FloatArray) -> float:
+    """RMSE below which predictions count as exact: ratios to zero have no logarithm."""
+    return 1e-9 * (float(observed.std()) or abs(float(observed.mean())) or 1.0)
 
 
 def _tail(beyond: npt.NDArray[np.bool_]) -> float:

@@ -66,8 +66,8 @@ class Evaluation:
 
     @builtins.property  # the field ``property`` hides the plain name in this class
     def covered(self) -> bool:
-        """Whether at every level the number of covered samples is one that a right interval gives."""
-        return bool(self.coverage["covered"].all())
+        """Whether there are levels, and at each the number of covered samples is one that a right interval gives."""
+        return len(self.coverage) > 0 and bool(self.coverage["covered"].all())
 
     @builtins.property  # the field ``property`` hides the plain name in this class
     def finite(self) -> bool:

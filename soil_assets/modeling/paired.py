@@ -52,10 +52,10 @@ class PairedDraws:
         low, high = np.quantile(moved, [self.alpha / 2.0, 1.0 - self.alpha / 2.0])
         return estimate, float(low), float(high)
 
-    def log_rmse_ratio(self) -> FloatArray:
-        """Return ln(RMSE candidate / RMSE main) of every resample."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.asarray(np.log(self.candidate["rmse"]) - np.log(self.main["rmse"]))
+    def log_rmse_ratio(self, floor: float) -> FloatArray:
+        """Return ln(RMSE candidate / RMSE main) of every resample, both at least ``floor``."""
+        candidate, main = (np.maximum(side["rmse"], floor) for side in (self.candidate, self.main))
+        return np.asarray(np.log(candidate) - np.log(main))
 
 
 def paired_draws(

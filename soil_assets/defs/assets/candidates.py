@@ -10,7 +10,7 @@ import dagster as dg
 
 from soil_assets.config import Settings
 from soil_assets.defs.assets.common import OWNERS, numbers, png
-from soil_assets.defs.checks import Gate, check_specs, passed_or_not
+from soil_assets.defs.checks import Gate, check_results, check_specs
 from soil_assets.defs.code_versions import code_version
 from soil_assets.defs.conditions import when_data_changed
 from soil_assets.defs.io import content_version
@@ -116,7 +116,7 @@ def _logged(
 ) -> dg.MaterializeResult:
     """Log a trained model to the MLflow run, with its figures, and return it with its gates."""
     from soil_assets.adapters.mlflow_runs import log_training
-    from soil_assets.modeling.judge import all_finite
+    from soil_assets.modeling.benchmark_judgement import model_checks
     from soil_assets.reporting import plots
 
     importance = plots.vip(model.axis, model.importance, f"{model.label}: band importance (VIP)")
@@ -144,5 +144,5 @@ def _logged(
             "mlflow_model": logged.model_uri,
             "importance": png(importance),
         },
-        check_results=[passed_or_not("finite", all_finite(model), "every stored number of the model")],
+        check_results=check_results(model_checks(model)),
     )

@@ -7,7 +7,7 @@ import dagster as dg
 from soil_assets.config import Settings
 from soil_assets.defs.assets import candidates
 from soil_assets.defs.assets.common import OWNERS, batch_metadata, numbers, png, table
-from soil_assets.defs.checks import Gate, check_specs, passed_or_not, warning
+from soil_assets.defs.checks import Gate, check_results, check_specs, passed_or_not
 from soil_assets.defs.code_versions import code_version
 from soil_assets.defs.conditions import when_data_changed, whenever_a_batch_is_judged
 from soil_assets.defs.gates import select_batches
@@ -35,7 +35,6 @@ def build(settings: Settings, batch_checks: dict[str, list[str]]) -> list[dg.Ass
     properties = property_partitions(settings)
     policy = settings.policy.model
     strata_block = policy.strata.when_worse == "hold"
-    strata_result = passed_or_not if strata_block else warning
     compared = (*COMPARED, Gate(STRATA, "no part of the benchmark got worse", blocking=strata_block))
 
     @dg.asset(
@@ -110,24 +109,12 @@ def build(settings: Settings, batch_checks: dict[str, list[str]]) -> list[dg.Ass
         trained_models: Any,
         benchmark_spectra: Any,
     ) -> dg.MaterializeResult:
-        from soil_assets.modeling.evaluate import evaluate
-        from soil_assets.modeling.judge import coverage_in_words
-        from soil_assets.modeling.strata import strata_of
+        from soil_assets.modeling.benchmark_judgement import evaluate_by_policy, evaluation_checks
         from soil_assets.reporting import plots
 
         prop = soil.catalogue[context.partition_key]
-        result = evaluate(
-            trained_models,
-            benchmark_spectra,
-            prop,
-            groups=benchmark_spectra.groups(),
-            strata=strata_of(benchmark_spectra, policy.strata),
-            min_samples=policy.strata.min_samples,
-            n_boot=policy.bootstrap,
-            seed=policy.bootstrap_seed,
-        )
+        result = evaluate_by_policy(trained_models, benchmark_spectra, prop, policy)
         facts = result.to_dict()
-        rpiq = result.metrics["rpiq"]
         mlflow.log_metrics({f"benchmark_{k}": v for k, v in result.metrics.items() if v == v})
         scatter = plots.predicted_against_observed(result.predictions, prop.unit, prop.label)
         return dg.MaterializeResult(
@@ -137,17 +124,7 @@ def build(settings: Settings, batch_checks: dict[str, list[str]]) -> list[dg.Ass
                 "predicted_against_observed": png(scatter),
                 "model_card": address(model_card(soil, mlflow, trained_models, facts)),
             },
-            check_results=[
-                passed_or_not(
-                    "finite", result.finite, f"{result.n} judged, {result.n_refused} without a prediction"
-                ),
-                passed_or_not(
-                    "above_floor",
-                    rpiq >= policy.min_rpiq,
-                    f"RPIQ {rpiq:.2f} on {result.n} samples, floor {policy.min_rpiq:g}",
-                ),
-                passed_or_not("coverage", result.covered, coverage_in_words(result.coverage)),
-            ],
+            check_results=check_results(evaluation_checks(trained_models, result, policy)),
         )
 
     @dg.asset(
@@ -157,7 +134,12 @@ def build(settings: Settings, batch_checks: dict[str, list[str]]) -> list[dg.Ass
         op_tags=step_tags("model_comparisons"),
         owners=OWNERS,
         dagster_type=dg.Any,
-        code_version=code_version("modeling/comparison.py", "modeling/judge.py", settings=policy),
+        code_version=code_version(
+            "modeling/benchmark_judgement.py",
+            "modeling/comparison.py",
+            "modeling/judge.py",
+            settings=policy,
+        ),
         check_specs=check_specs("model_comparisons", compared, properties),
         automation_condition=when_data_changed(),
         description="Candidate against the model on main (registry alias `staging`), on identical benchmark samples.",
@@ -172,57 +154,29 @@ def build(settings: Settings, batch_checks: dict[str, list[str]]) -> list[dg.Ass
     ) -> dg.MaterializeResult:
         import pandas as pd
 
-        from soil_assets.modeling.evaluate import evaluate
-        from soil_assets.modeling.judge import check_same_task, judge, judge_strata
-        from soil_assets.modeling.strata import strata_in_words, strata_of
+        from soil_assets.modeling.benchmark_judgement import compare_by_policy
 
         prop = soil.catalogue[context.partition_key]
         main = soil.main_model(prop.name)
-        groups, strata = benchmark_spectra.groups(), strata_of(benchmark_spectra, policy.strata)
-        measured = None
-        if main is not None:
-            check_same_task(main.model, trained_models)
-            measured = evaluate(
-                main.model,
-                benchmark_spectra,
-                prop,
-                groups=groups,
-                strata=strata,
-                min_samples=policy.strata.min_samples,
-                n_boot=policy.bootstrap,
-                seed=policy.bootstrap_seed,
-            )
-        predictions = None if measured is None else measured.predictions
-        outcome = judge(predictions, benchmark_evaluations, policy, groups=groups)
-        parts = judge_strata(predictions, benchmark_evaluations, strata, policy, groups=groups)
-        worse_parts = [p["name"] for p in parts if p["verdict"] == "worse"]
-        facts = {
-            **outcome.to_dict(),
-            "strata": parts,
-            "main_version": None if main is None else main.version,
-            "main_evaluation": None if measured is None else measured.to_dict(),
-        }
-        mlflow.set_tags({"soil.verdict": outcome.verdict, "soil.main_version": str(facts["main_version"])})
-        tolerated = outcome.verdict == "cannot tell" and policy.when_cannot_tell == "warn"
+        comparison, checks = compare_by_policy(
+            None if main is None else main.model,
+            trained_models,
+            benchmark_evaluations,
+            benchmark_spectra,
+            prop,
+            policy,
+        )
+        facts = {**comparison, "main_version": None if main is None else main.version}
+        mlflow.set_tags({"soil.verdict": facts["verdict"], "soil.main_version": str(facts["main_version"])})
         return dg.MaterializeResult(
             value=facts,
             metadata={
-                "verdict": outcome.verdict,
-                "in_words": outcome.reason,
-                "strata": table(pd.DataFrame(parts).drop(columns="reason", errors="ignore")),
+                "verdict": facts["verdict"],
+                "in_words": facts["reason"],
+                "strata": table(pd.DataFrame(facts["strata"]).drop(columns="reason", errors="ignore")),
                 "main_version": str(facts["main_version"]),
             },
-            check_results=[
-                passed_or_not(
-                    "not_worse", outcome.acceptable or tolerated, f"{outcome.verdict}: {outcome.reason}"
-                ),
-                warning("sure", outcome.verdict != "cannot tell", f"{outcome.verdict}: {outcome.reason}"),
-                strata_result(
-                    STRATA,
-                    not worse_parts,
-                    "first version: nothing to compare with" if main is None else strata_in_words(parts),
-                ),
-            ],
+            check_results=check_results(checks),
         )
 
     return [training_set, candidates.build(settings), benchmark_evaluations, model_comparisons]
