@@ -224,6 +224,7 @@ def _release(
         **kept_for_drift(held_out_unit, observed, codes, domain.held["distance"], features.seed),
         "recipe_fingerprint": fingerprint,
         "ids_sha256": hashlib.sha256("".join(f.ids_sha256 for f in facts).encode()).hexdigest(),
+        "batches": {name: f.n for name, f in sorted(statistics.batches.items())},
     }  # fmt: skip
     return SoilModel(
         property=prop.name,

@@ -133,6 +133,7 @@ def _train(
         **kept_for_drift(held_out_unit, observed, codes, domain.held["distance"], recipe.seed),
         "recipe_fingerprint": recipe.fingerprint(),
         "ids_sha256": _ids_hash(batch, rows),
+        "batches": batch_counts(batch, rows),
     }
     return SoilModel(
         property=prop.name,
@@ -176,6 +177,14 @@ def kept_for_drift(
         "held_out_distances": [float(v) for v in distances[rows]],
         "held_out_groups": [int(v) for v in groups[rows]],
     }
+
+
+def batch_counts(batch: SpectralBatch, rows: IntArray) -> dict[str, int]:
+    """Number of training samples by the batch they landed with; empty where samples do not say."""
+    if "batch" not in batch.samples:
+        return {}
+    counts = batch.samples["batch"].iloc[rows].astype(str).value_counts()
+    return {str(name): int(count) for name, count in sorted(counts.items())}
 
 
 def _ids_hash(batch: SpectralBatch, rows: IntArray) -> str:
