@@ -6,6 +6,7 @@ read only. ``faults`` make it fail the way the real one fails.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
@@ -21,6 +22,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 BOT = "github-actions[bot]"
 CAP = 65_536
+#: GitHub lists no more files of a pull request.
+MOST_FILES = 3000
 
 
 @dataclass
@@ -42,7 +45,10 @@ class FakeGitHub:
     repository: str = "lab/soil"
     token: str = "t0ken"
     pulls: dict[int, dict[str, Any]] = field(default_factory=dict)
-    files: dict[int, list[str]] = field(default_factory=dict)
+    files: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
+    contents: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    #: What GET compare/BASE...HEAD answers by (base, head); without an entry ``head`` is one commit ahead of ``base``.
+    comparisons: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     comments: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
     statuses: list[dict[str, Any]] = field(default_factory=list)
     objects: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -58,6 +64,11 @@ class FakeGitHub:
     def pull(self, number: int, sha: str, ref: str = "topic", repo: str | None = None) -> None:
         head = {"sha": sha, "ref": ref, "repo": {"full_name": repo or self.repository}}
         self.pulls[number] = {"number": number, "head": head, "state": "open"}
+
+    def change(self, number: int, path: str, status: str = "modified", previous: str | None = None) -> None:
+        """Let a pull request change a file: added, modified, removed or renamed."""
+        file = {"filename": path, "status": status}
+        self.files.setdefault(number, []).append(file | ({"previous_filename": previous} if previous else {}))
 
     def talk(self, number: int, bodies: list[str], login: str = "someone") -> None:
         """Let people comment."""
@@ -127,7 +138,27 @@ def _open_pull(self: FakeGitHub, _: Any, __: Any, body: Any) -> tuple[int, Any]:
 
 
 def _get_files(self: FakeGitHub, m: re.Match[str], query: Any, _: Any) -> tuple[int, Any]:
-    return self._list([{"filename": f} for f in self.files.get(int(m[1]), [])], query)
+    return self._list(self.files.get(int(m[1]), [])[:MOST_FILES], query)
+
+
+def _get_content(self: FakeGitHub, m: re.Match[str], query: Any, _: Any) -> tuple[int, Any]:
+    path, ref = unquote(m[1]), query["ref"][0]
+    if (ref, path) in self.contents:
+        return 200, self.contents[ref, path]
+    inside = [name for at, name in self.contents if at == ref and name.startswith(f"{path}/")]
+    return (200, [{"path": name} for name in inside]) if inside else (404, {"message": "Not Found"})
+
+
+def _compare(self: FakeGitHub, m: re.Match[str], _: Any, __: Any) -> tuple[int, Any]:
+    base, head = unquote(m[1]), unquote(m[2])
+    status, commits = ("identical", 0) if base == head else ("ahead", 1)
+    ahead = {
+        "merge_base_commit": {"sha": base},
+        "status": status,
+        "ahead_by": commits,
+        "behind_by": 0,
+    }
+    return 200, self.comparisons.get((base, head), ahead)
 
 
 def _get_comments(self: FakeGitHub, m: re.Match[str], query: Any, _: Any) -> tuple[int, Any]:
@@ -216,6 +247,8 @@ _ROUTES: tuple[tuple[str, Any], ...] = (
     (r"GET pulls/(\d+)", _get_pull),
     (r"POST pulls", _open_pull),
     (r"GET pulls/(\d+)/files", _get_files),
+    (r"GET contents/(.+)", _get_content),
+    (r"GET compare/(.+?)\.\.\.(.+)", _compare),
     (r"GET issues/(\d+)/comments", _get_comments),
     (r"POST issues/(\d+)/comments", _add_comment),
     (r"PATCH issues/comments/(\d+)", _edit_comment),
@@ -260,13 +293,17 @@ def _handler(state: FakeGitHub) -> type[BaseHTTPRequestHandler]:
                 )
                 return self._send(path, 200 if path.startswith("/user") else 404, user, {})
             status, answer = state.answer(self.command, path, parse_qs(parts.query), body)
+            if isinstance(answer, bytes) and "raw" not in (self.headers.get("accept") or ""):
+                answer = {"content": base64.b64encode(answer).decode("ascii"), "encoding": "base64"}
             return self._send(path, status, answer, {})
 
         def _send(self, path: str, status: int, body: Any, headers: dict[str, str]) -> None:
             state.log.append((self.command, path, status))
-            content = b"" if body is None else json.dumps(body).encode()
+            raw = isinstance(body, bytes)  # a file's content, where the raw media type was asked for
+            content = body if raw else b"" if body is None else json.dumps(body).encode()
+            media = "application/vnd.github.raw+json" if raw else "application/json"
             self.send_response(status)
-            for name, value in {"content-type": "application/json", **headers}.items():
+            for name, value in {"content-type": media, **headers}.items():
                 self.send_header(name, value)
             self.send_header("content-length", str(len(content)))
             self.end_headers()

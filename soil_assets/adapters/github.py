@@ -21,6 +21,8 @@ _TIMEOUT = 30
 #: A job waits this long for a rate limit at most; longer than that, the next run posts.
 _LONGEST_WAIT = 120.0
 _PER_PAGE = 100
+#: GitHub lists no more of a pull request's files, and does not say that there are more.
+_MOST_FILES = 3000
 
 
 class Refused(BadInput):
@@ -68,8 +70,48 @@ class GitHub:
 
     def changed_files(self, number: int) -> list[str]:
         """Return the paths that a pull request touches; a renamed file under both of its names."""
-        found = list(self._pages(f"pulls/{number}/files"))
-        return [str(f[key]) for f in found for key in ("filename", "previous_filename") if f.get(key)]
+        names = ("filename", "previous_filename")
+        return [str(file[name]) for file in self.files(number) for name in names if file.get(name)]
+
+    def files(self, number: int) -> list[dict[str, Any]]:
+        """Return every changed file of a pull request: ``filename``, ``previous_filename``, ``status``.
+
+        Raises
+        ------
+        BadInput
+            For a change of so many files that GitHub lists a part of them only.
+        """
+        files = list(self._pages(f"pulls/{number}/files"))
+        if len(files) >= _MOST_FILES:
+            raise BadInput(
+                "this pull request changes more files than GitHub lists",
+                found=f"{len(files)} files listed",
+                expected=f"fewer than {_MOST_FILES}",
+                mend="split it, or put its data under DVC: soil batch add NAME --push",
+            )
+        return files
+
+    def content(self, path: str, ref: str) -> bytes | None:
+        """Return a file's bytes at a commit, branch or tag; None where there is no such file (or it is a folder)."""
+        try:
+            reply = self._request(
+                "GET",
+                f"contents/{quote(path)}?ref={quote(ref, safe='')}",
+                accept="application/vnd.github.raw+json",
+            )
+        except Refused as error:
+            if error.status == 404:
+                return None
+            raise
+        # A folder is answered with its listing, as JSON, whatever was asked for.
+        is_listing = str(reply.headers.get("content-type", "")).startswith("application/json")
+        return None if is_listing else bytes(reply.content)
+
+    def compare(self, base: str, head: str) -> dict[str, Any]:
+        """Return how ``head`` lies to ``base``: ``merge_base_commit``, ``status``, ``ahead_by``, ``behind_by``."""
+        ends = f"{quote(base, safe='')}...{quote(head, safe='')}"
+        comparison: dict[str, Any] = self.call("GET", f"compare/{ends}?per_page=1")
+        return comparison
 
     def comments(self, number: int) -> Iterator[dict[str, Any]]:
         """Return all comments of a pull request, page by page."""
@@ -176,11 +218,17 @@ class GitHub:
         Refused
             With the status, GitHub's own words and what to do about it.
         """
+        reply = self._request(method, path, body)
+        return reply.json() if reply.content else None
+
+    def _request(
+        self, method: str, path: str, body: Any = None, accept: str = "application/vnd.github+json"
+    ) -> Any:
         import requests
 
         address = f"{self.api}/repos/{self.repository}/{path}"
         headers = {
-            "Accept": "application/vnd.github+json",
+            "Accept": accept,
             "Authorization": f"Bearer {self.token}",
             "X-GitHub-Api-Version": "2022-11-28",
         }
@@ -201,7 +249,7 @@ class GitHub:
                 self.sleep(_backoff(attempt))
                 continue
             if reply.ok and not reply.is_redirect:
-                return reply.json() if reply.content else None
+                return reply
             wait = self._wait(reply, attempt)
             if wait is None or attempt == _TRIES:
                 raise _refusal(reply, method, path)

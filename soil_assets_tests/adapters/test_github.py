@@ -106,6 +106,52 @@ def test_a_repository_has_an_owner_and_a_name(name: str) -> None:
         GitHub("https://api.example", name, "t")
 
 
+def test_every_page_of_changed_files_is_read_with_its_status(fake: FakeGitHub) -> None:
+    for i in range(230):
+        fake.change(7, f"batches/june/{i}.csv", "added")
+    fake.change(7, "docs/new.md", "renamed", "docs/old.md")
+    files = client(fake).files(7)
+    assert len(files) == 231
+    assert files[0] == {"filename": "batches/june/0.csv", "status": "added"}
+    assert files[-1]["previous_filename"] == "docs/old.md"
+    assert client(fake).changed_files(7)[-2:] == ["docs/new.md", "docs/old.md"]
+    assert client(fake).files(8) == []
+
+
+def test_a_list_of_files_that_github_cut_is_no_list(fake: FakeGitHub) -> None:
+    fake.files[7] = [{"filename": f"{i}", "status": "added"} for i in range(3500)]
+    for listing in (client(fake).files, client(fake).changed_files):
+        with pytest.raises(BadInput, match="more files than GitHub lists"):
+            listing(7)
+
+
+def test_a_file_is_read_at_a_commit_byte_for_byte(fake: FakeGitHub) -> None:
+    fake.contents = {
+        (SHA, "soil.yaml"): b"a: \xff\n",
+        (SHA, "batches/june 1/x#.csv"): b"",
+        ("topic/a", "x"): b"[]",
+    }
+    assert client(fake).content("soil.yaml", SHA) == b"a: \xff\n"
+    assert client(fake).content("batches/june 1/x#.csv", SHA) == b""
+    assert client(fake).content("x", "topic/a") == b"[]"
+    assert client(fake).content("soil.yaml", "b" * 40) is None
+    assert client(fake).content("batches", SHA) is None  # a folder is no file
+    fake.faults = [Fault("GET", "contents/soil.yaml", 403, {"message": "too large"})]
+    with pytest.raises(Refused, match="too large"):
+        client(fake).content("soil.yaml", SHA)
+
+
+def test_two_commits_are_compared(fake: FakeGitHub) -> None:
+    assert client(fake).compare(SHA, "topic/a")["merge_base_commit"]["sha"] == SHA
+    fake.comparisons["main", SHA] = {
+        "merge_base_commit": {"sha": "c" * 40},
+        "status": "diverged",
+        "ahead_by": 2,
+    }
+    assert client(fake).compare("main", SHA)["status"] == "diverged"
+    assert fake.asked("GET")[-1] == f"compare/main...{SHA}"
+
+
 def test_a_branch_apart_from_the_code_is_made_and_added_to(fake: FakeGitHub) -> None:
     first = client(fake).publish("soil-reports", {"pull-7/a.png": b"one"}, "first")
     second = client(fake).publish("soil-reports", {"pull-8/b.png": b"two"}, "second")
