@@ -256,10 +256,15 @@ def load_settings(path: str | Path | None = None, env: dict[str, str] | None = N
     if raw["deployment"] == "branch" and "branch" not in raw:
         raw["branch"] = branch_from_environment(env)
     raw["home"] = str(Path(env.get("SOIL_HOME") or raw.get("home", ".soil")).absolute())
+    return validated(raw, str(file))
+
+
+def validated(raw: Mapping[str, Any], file: str) -> Settings:
+    """Settings of raw keys; BadInput names the first key of ``file`` that does not fit."""
     try:
         return Settings.model_validate(raw)
     except ValidationError as error:
-        raise _explain(error, str(file)) from None
+        raise _explain(error, file) from None
 
 
 #: Keys of ``soil.yaml`` that a change proposes; every other key that judges is main's.

@@ -36,6 +36,51 @@ def files_at(root: Path, commit: str, folder: str) -> dict[str, bytes]:
     return {name: content for name, content in found.items() if content is not None}
 
 
+def paths_at(root: Path, commit: str, folder: str) -> list[str]:
+    """Return the paths of every file below ``folder`` in a commit, relative to that folder."""
+    listed = _git(root, "ls-tree", "-r", "-z", "--name-only", commit, "--", f"{folder}/")
+    names = listed.stdout.decode("utf-8", "surrogateescape").split("\0")
+    return [name.removeprefix(f"{folder}/") for name in names if name]
+
+
+def changed_paths(root: Path, older: str, newer: str) -> list[str]:
+    """Return the paths that differ between two commits; a renamed file under both of its names.
+
+    Raises
+    ------
+    BadInput
+        When git cannot compare them.
+    """
+    done = _git(root, "diff", "--name-only", "--no-renames", "-z", "--end-of-options", older, newer, "--")
+    if done.returncode:
+        raise BadInput(
+            "git cannot compare two commits",
+            file=str(root),
+            found=done.stderr.decode("utf-8", "replace").strip()[:200],
+            mend="fetch both commits",
+        )
+    return [n for n in done.stdout.decode("utf-8", "surrogateescape").split("\0") if n]
+
+
+def is_ancestor(root: Path, older: str, newer: str) -> bool:
+    """Whether a commit is in the history of another, or is that other one.
+
+    Raises
+    ------
+    BadInput
+        When git cannot tell, because one of them is not in this clone.
+    """
+    done = _git(root, "merge-base", "--is-ancestor", older, newer)
+    if done.returncode not in (0, 1):
+        raise BadInput(
+            "the history of this clone does not hold a commit",
+            file=str(root),
+            found=done.stderr.decode("utf-8", "replace").strip()[:200] or f"{older[:12]} or {newer[:12]}",
+            mend="fetch more of main's history (fetch-depth of the checkout)",
+        )
+    return done.returncode == 0
+
+
 def history(root: Path, commit: str, path: str, limit: int = 20) -> list[tuple[str, bytes]]:
     """Return the versions of a file up to a commit along main's own line, oldest first: (commit, content)."""
     done = _git(root, "log", "--first-parent", f"--max-count={limit}", "--format=%H", commit, "--", path)

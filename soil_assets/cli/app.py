@@ -55,6 +55,7 @@ from soil_assets.cli import (  # noqa: E402  # each registers its commands
     batches,  # noqa: F401
     benchmark,  # noqa: F401
     branch,  # noqa: F401
+    change,  # noqa: F401
     comment,  # noqa: F401
     data,  # noqa: F401
     metrics,  # noqa: F401

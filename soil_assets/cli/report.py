@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from soil_assets.cli.app import app
 from soil_assets.cli.console import AsJson, GateFailed, say, show, show_json
-from soil_assets.config import load_settings
+from soil_assets.config import Settings, load_settings
 from soil_assets.errors import BadInput
 
 
@@ -36,6 +36,7 @@ def report(
     from soil_assets.reporting.decision import build
     from soil_assets.reporting.decision_inputs import DecisionInputs
 
+    models: dict[str, Any] = {}
     if inputs is not None:
         facts = DecisionInputs.from_json(facts_in(inputs), str(inputs))
     else:
@@ -46,6 +47,8 @@ def report(
         from soil_assets.defs.run import open_instance
 
         settings = load_settings()
+        if pull_request is not None:
+            _claim(out, pull_request, settings)
         with open_instance() as instance:
             if os.environ.get("SOIL_LANDING"):  # a checkout has no daemon: what is out of date is made first
                 needed = "drift_reports,training_drift,model_comparisons"
@@ -53,8 +56,10 @@ def report(
                 for step in materialize_each(definitions, instance, settings, needed, only_stale=True):
                     say(f"{step.what}{f'[{step.partition}]' if step.partition else ''}: {step.why}")
             facts = decision_inputs(instance, soil_of(settings), blocking_of(assets_of(settings)))
+        if pull_request is not None:
+            models = _candidates(settings)
     made = build(facts)
-    write_report(made, out, pull_request)
+    write_report(made, out, models)
     if as_json:
         show_json({**made.data, "folder": str(out)})
     else:
@@ -62,6 +67,33 @@ def report(
         show(f"written to {out}")
     if made.blocks:
         raise GateFailed(made.rule)
+
+
+def _claim(out: Path, number: int, settings: Settings) -> None:
+    """Write which pull request and base the report is of; a report for a pull request needs main beside it."""
+    from soil_assets.pull_request.artifact import Claim, write_claim
+    from soil_assets.pull_request.baseline import Baseline
+
+    main = Baseline.read(Path(settings.baseline)) if settings.baseline else Baseline()
+    if not main.commit:
+        raise BadInput(
+            "there is no baseline to compare with",
+            file=settings.baseline or "baseline",
+            mend="soil baseline --against HEAD^1 (and use soil --repository report)",
+        )
+    write_claim(out, Claim(number, main.commit))
+
+
+def _candidates(settings: Settings) -> dict[str, Any]:
+    from soil_assets.cli.inputs import soil_of
+    from soil_assets.defs.io import has_value, load_value
+
+    soil = soil_of(settings)
+    return {
+        prop: load_value(soil.data, "trained_models", prop)
+        for prop in settings.properties
+        if has_value(soil.data, "trained_models", prop)
+    }
 
 
 def facts_in(file: Path) -> str:

@@ -58,3 +58,11 @@ def _plain(value: object) -> object:
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
     raise TypeError(f"cannot hash {type(value).__name__}")
+
+
+@cache
+def science_versions() -> dict[str, str]:
+    """Versions of the packages that compute, in this environment."""
+    from importlib.metadata import version
+
+    return {name: version(name) for name in ("numpy", "scipy", "scikit-learn", "pandas", "pyarrow")}

@@ -19,6 +19,8 @@ from soil_assets.defs.resources import Soil
 if TYPE_CHECKING:
     from soil_assets.reporting.decision_inputs import BatchResult, Check, DecisionInputs, PropertyResult
 
+#: Quarantined scans of a batch that a report lists; all of them stand on the batch's page.
+QUARANTINE_ROWS = 100
 #: Assets of one property whose gates must have passed before its model is registered.
 PROPERTY_CHAIN = ("trained_models", "benchmark_evaluations", "model_comparisons")
 
@@ -30,6 +32,7 @@ def decision_inputs(
     from soil_assets import __version__
     from soil_assets.defs import against_main, change
     from soil_assets.reporting.decision_inputs import DecisionInputs, TrainingPart
+    from soil_assets.reporting.rejudge import judged_together
 
     settings = soil.settings
     chosen = select_batches(instance, checks, soil.accepted_batches())
@@ -38,8 +41,8 @@ def decision_inputs(
         batch_result(instance, soil, checks, b).model_copy(update={"part_of_change": b in added})
         for b in sorted(instance.get_dynamic_partitions(BATCH))
     )
-    properties = _with_texture(
-        _judged_together(tuple(_property_result(instance, soil, checks, p) for p in settings.properties))
+    properties = judged_together(
+        tuple(_property_result(instance, soil, checks, p) for p in settings.properties)
     )
     sizes = _training_sizes(soil)
     parts = [TrainingPart(name="reference", scans=sizes.get("reference", 0), taken=True)]
@@ -79,16 +82,17 @@ def together(instance: dg.DagsterInstance, soil: Soil, adds_data: bool) -> tuple
     from soil_assets.reporting.decision_inputs import Check
 
     if materialization(instance, "training_drift") is None:
-        return ()
+        return (Check(name="training_drift", passed=None, summary="training_drift was never materialized"),)
     found = load_value(soil.data, "training_drift")
-    holds = soil.settings.policy.drift.when_drift == "hold"
-    judged = {"pass": True, "warn": True, "fail": False}.get(found["verdict"])
+    policy = soil.settings.policy.drift
+    tolerated = not found["n"] or policy.when_not_judged == "warn"
+    judged = {"pass": True, "warn": True, "fail": False, "not_judged": tolerated}.get(found["verdict"])
     words = "; ".join(found["reasons"])
     return (
         Check(
             name="training_drift",
-            passed=judged if judged is not None or found["n"] else True,
-            blocking=adds_data and holds and judged is False,
+            passed=judged,
+            blocking=judged is None or (adds_data and policy.when_drift == "hold" and judged is False),
             summary=f"all batches together against the golden reference: {words}",
         ),
     )
@@ -112,6 +116,7 @@ def batch_result(
     else:
         landed = 0 if raw is None else int(raw.landed)
         counts = {"landed": landed, "accepted": 0, "quarantined": landed}
+    rows = None if quality is None else quality.quarantine
     chosen = select_batches(instance, checks, soil.accepted_batches(), only=[name])
     held = name in chosen.left
     failed = [c.summary for c in all_checks if c.passed is False]
@@ -120,7 +125,8 @@ def batch_result(
         **counts,
         drift=None if drift is None else drift["verdict"],
         reasons=tuple(failed) or tuple(drift["reasons"] if drift else ()),
-        quarantine=() if quality is None else tuple(quality.quarantine.to_dict("records")),
+        quarantine=() if rows is None else tuple(rows.head(QUARANTINE_ROWS).to_dict("records")),
+        quarantine_omitted=0 if rows is None else max(0, len(rows) - QUARANTINE_ROWS),
         next_step=_next_step(soil, name, chosen.left.get(name), drift),
         held=held,
         checks=tuple(all_checks),
@@ -189,38 +195,14 @@ def _property_result(
     )
 
 
-def _with_texture(properties: tuple[PropertyResult, ...]) -> tuple[PropertyResult, ...]:
-    """Put the texture classes that the predicted fractions give beside clay."""
-    from soil_assets.reporting.texture import texture_confusion
-
-    found = texture_confusion(properties)
-    return tuple(
-        p.model_copy(update={"confusion": found}) if p.name == "clay" and found is not None else p
-        for p in properties
-    )
-
-
-def _judged_together(properties: tuple[PropertyResult, ...]) -> tuple[PropertyResult, ...]:
-    """Put beside every comparison how it stands when all properties are judged at one error rate."""
-    from soil_assets.modeling.verdict import over_properties
-
-    compared = {p.name: p.comparison for p in properties if p.comparison is not None}
-    found = over_properties(compared)
-    return tuple(
-        p
-        if p.comparison is None
-        else p.model_copy(update={"comparison": {**p.comparison, "over_properties": found[p.name]}})
-        for p in properties
-    )
-
-
 def _checks(
     instance: dg.DagsterInstance, asset: str, checks: Mapping[str, list[str]], partition: str | None = None
 ) -> tuple[Check, ...]:
     from soil_assets.reporting.decision_inputs import Check
 
     if materialization(instance, asset, partition) is None:
-        return ()
+        never = f"{asset} was never materialized"
+        return tuple(Check(name=check, passed=None, summary=never) for check in checks.get(asset, ()))
     records = gate_records(instance, asset, checks.get(asset, ()), partition)
     return tuple(Check(name=r.check, passed=r.passed, summary=r.summary) for r in records)
 

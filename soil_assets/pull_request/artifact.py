@@ -145,7 +145,9 @@ def _within_when_unpacked(file: Path) -> None:
     except (zipfile.BadZipFile, OSError, ValueError) as error:
         raise BadInput("not the arrays of a model", file=file.name, found=str(error)[:120]) from None
     if size > MAX_MODEL_BYTES:
-        raise BadInput("a model too large to be one", found=f"{size:,} bytes", expected=f"at most {MAX_MODEL_BYTES:,}")
+        raise BadInput(
+            "a model too large to be one", found=f"{size:,} bytes", expected=f"at most {MAX_MODEL_BYTES:,}"
+        )
 
 
 def _object(place: Path, name: str) -> dict[str, Any]:

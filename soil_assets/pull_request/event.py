@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from soil_assets.errors import BadInput
+from soil_assets.pull_request.artifact import Claim
 from soil_assets.pull_request.message import Origin
 from soil_assets.pull_request.poster import Run
 
 #: What starts the validating workflow: a pull request, or the job that opened one (its token starts no workflow).
-_EVENTS = ("pull_request", "workflow_dispatch")
+_EVENTS = ("pull_request", "workflow_dispatch", "merge_group")
+#: Branch that a merge queue makes for a pull request.
+_QUEUE = re.compile(r"gh-readonly-queue/.+/pr-(\d+)-[0-9a-f]{40}")
 _SHA = re.compile(r"[0-9a-f]{40}")
 
 
@@ -30,10 +33,18 @@ class Head:
     run_url: str = ""
     branch: str = ""
     repository: str = ""
+    conclusion: str = ""
+    event: str = ""
 
-    def origin(self, number: int, ui_url: str, deployment_url: str = "") -> Origin:
+    @property
+    def queued(self) -> int | None:
+        """Number of the pull request whose place in a merge queue was built; None outside a queue."""
+        match = _QUEUE.fullmatch(self.branch) if self.event == "merge_group" else None
+        return int(match[1]) if match else None
+
+    def origin(self, claim: Claim, ui_url: str, deployment_url: str = "") -> Origin:
         """Return where the report is from."""
-        return Origin(number, self.sha, self.run_url, ui_url, deployment_url)
+        return Origin(claim.number, self.sha, claim.base, self.run_url, ui_url, deployment_url)
 
     def belongs_to(self, pull_request: Mapping[str, Any], number: int) -> bool:
         """Whether this run's commit is the head of that pull request; False when the pull request has moved on.
@@ -44,7 +55,7 @@ class Head:
             When the run has nothing to do with it: the number in the artifact is not to be believed.
         """
         head = pull_request.get("head") or {}
-        if head.get("sha") == self.sha:
+        if head.get("sha") == self.sha or self.queued == number:
             return True
         repository = str((head.get("repo") or {}).get("full_name") or "")
         if self.branch and self.branch == head.get("ref") and self.repository == repository:
@@ -89,6 +100,8 @@ def head_of(event: Path | None, sha: str, env: Mapping[str, str]) -> Head:
         run_url=str(run.get("html_url") or ""),
         branch=str(run.get("head_branch") or ""),
         repository=str((run.get("head_repository") or {}).get("full_name") or ""),
+        conclusion=str(run.get("conclusion") or "unknown"),
+        event=str(run.get("event")),
     )
 
 

@@ -1,35 +1,36 @@
-"""The comment's text from the facts of another run, by main's code, main's policy and main's benchmark.
+"""Facts of a change as main's side tells them, and the comment's text.
 
-Belongs here: what of a stranger's facts may be told, and how it becomes a comment under GitHub's cap.
-Does not belong here: posting (``poster``), layout (``reporting``).
+Belongs here: putting together what main's side derived (batches, checks, recomputed models) with what a stranger's
+report may contribute, and naming the files that judge. Does not belong here: deriving it (``expectation``,
+``recomputation``), posting (``poster``), layout (``reporting``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from soil_assets.config import Policy
+from pydantic import ValidationError
+
+from soil_assets.config import LIMITS, Policy
+from soil_assets.pull_request.expectation import (
+    ACCEPTED,
+    Expectation,
+    SoilYaml,
+    judged_batches,
+    training_set_checks,
+)
+from soil_assets.pull_request.scope import is_documentation
 from soil_assets.reporting.decision import DecisionReport, build
-from soil_assets.reporting.decision_inputs import DecisionInputs, Proposal
+from soil_assets.reporting.decision_inputs import DecisionInputs, PropertyResult, Proposal
 from soil_assets.reporting.markdown import GITHUB_CAP
-from soil_assets.reporting.rejudge import Benchmark, judged_again
+from soil_assets.reporting.rejudge import Benchmark, judged_again, judged_together
 
 #: Room for the marker and a line of our own.
 _OWN_LINES = 500
-#: What decides about a batch or a model.
-_JUDGE = (
-    ".github/",
-    "dvc.yaml",
-    "soil.yaml",
-    "soil_assets/benchmarks/frozen",
-    "soil_assets/defs/",
-    "soil_assets/drift/",
-    "soil_assets/modeling/",
-    "soil_assets/pull_request/",
-    "soil_assets/quality/",
-    "soil_assets/reporting/",
-)
+#: Keys of soil.yaml that a change may alter without touching what judges it; removed properties are named apart.
+_FREE_KEYS = ("recipe", "properties")
 
 
 @dataclass(frozen=True)
@@ -38,70 +39,91 @@ class Origin:
 
     number: int
     sha: str
+    base: str = ""
     run_url: str = ""
     ui_url: str = ""
     deployment_url: str = ""
 
 
 def trusted(
-    facts: DecisionInputs, policy: Policy, benchmark: Benchmark, origin: Origin, files: Iterable[str] = ()
+    facts: DecisionInputs,
+    expectation: Expectation,
+    results: Sequence[PropertyResult],
+    missing: Iterable[str],
+    policy: Policy,
+    benchmark: Benchmark,
+    soil_yaml: SoilYaml,
+    origin: Origin,
+    files: Iterable[str],
+    main_versions: Mapping[str, str],
 ) -> DecisionInputs:
-    """Return the facts as main tells them.
+    """Facts of a report as main's side tells them.
 
     Parameters
     ----------
     facts : DecisionInputs
         As the change's own run wrote them.
+    expectation : Expectation
+        What they must hold.
+    results : sequence of PropertyResult
+        Of every expected property, from the models themselves.
+    missing : iterable of str
+        Evidence that the caller did not get.
     policy, benchmark
         Main's.
+    soil_yaml : SoilYaml
     origin : Origin
     files : iterable of str
-        Files that the pull request touches, as GitHub lists them; those that judge are told first.
+        Paths that the change touches, as GitHub lists them.
+    main_versions : mapping of str to str
+        Packages of this environment, which is main's.
 
     Notes
     -----
-    The models are judged again from their predictions, by main's policy, on the benchmark that main knows. Links lead
-    where GitHub says the run is, or to the project's own Dagster; the commands that give the report again are ours: a
-    stranger's commands and addresses are not passed on.
+    Links lead where GitHub says the run is, or to the project's own Dagster; the commands that give the report again
+    are ours: a stranger's commands and addresses are not passed on.
     """
-    judged = judged_again(facts, policy, benchmark)
-    proposal = facts.proposal
-    if proposal is None and facts.policy != policy:
-        again = judged_again(facts, facts.policy, benchmark)
-        proposal = Proposal(
-            policy=facts.policy,
-            properties={p.name: {"comparison": p.comparison} for p in again.properties if p.comparison},
-        )
-    links = {}
-    if origin.deployment_url:
-        links["this change's own deployment: Dagster with its assets beside production's"] = (
-            origin.deployment_url
-        )
-    if origin.run_url:
-        links["run in CI"] = origin.run_url
-        links["artifacts: this report as HTML and JSON, with its plots"] = f"{origin.run_url}#artifacts"
-    if origin.ui_url:
-        start = origin.ui_url.rstrip("/") + "/"
-        links |= {words: url for words, url in facts.links.items() if url.startswith(start)}
-    return judged.model_copy(
+    batches, missing_batches = judged_batches(facts, expectation)
+    checks, missing_checks = training_set_checks(facts, expectation, policy)
+    known = facts.model_copy(
         update={
-            "proposal": proposal,
-            "candidate": origin.sha[:12] or facts.candidate,
-            "links": links,
-            "changes": (*judge_files(files), *facts.changes),
+            "candidate": origin.sha[:12],
+            "main": f"{origin.base[:12]}" if any(p.main for p in results) else "",
+            "properties": judged_together(tuple(results)),
+            "batches": batches,
+            "checks": checks,
+            "policy": policy,
+            "proposal": None,
+            "missing": tuple(dict.fromkeys([*missing, *missing_batches, *missing_checks, *facts.missing])),
+            "removals": expectation.removals,
+            "links": _links(facts, origin),
+            "changes": (*judge_files(files, soil_yaml), *facts.changes),
+            "main_versions": dict(main_versions),
             "reproduce": (
-                f"git fetch origin pull/{origin.number}/head && git checkout {origin.sha or 'FETCH_HEAD'}",
+                f"git fetch origin pull/{origin.number}/merge && git checkout FETCH_HEAD",
                 "make setup && source .venv/bin/activate",
-                "soil baseline && dvc repro",
+                f"soil baseline --against {origin.base} && dvc repro",
                 "soil --repository report",
             ),
         }
     )
+    return known.model_copy(update={"proposal": _proposal(known, soil_yaml, benchmark)})
 
 
-def judge_files(files: Iterable[str]) -> tuple[str, ...]:
-    """Say which files of a change are part of what judged it: its own run used them, main's code did not."""
-    touched = sorted(f for f in files if f.startswith(_JUDGE) or f in _JUDGE)
+def judge_files(files: Iterable[str], soil_yaml: SoilYaml) -> tuple[str, ...]:
+    """Sentences that name the files of a change that take part in judging it.
+
+    Everything does, except documentation, batches, and the recipe: a list of what judges would forget something.
+    """
+    keys = [key for key in soil_yaml.altered_keys() if key not in _FREE_KEYS]
+    touched = []
+    for file in sorted(set(files)):
+        if is_documentation(file) or (file.startswith("batches/") and not file.endswith(ACCEPTED)):
+            continue
+        if file == "soil.yaml":
+            touched += [f"soil.yaml ({', '.join(keys)})"] if keys else []
+            continue
+        touched.append(file)
     more = f" and {len(touched) - 8} more" if len(touched) > 8 else ""
     return (f"the judge's own code: {', '.join(touched[:8])}{more}",) if touched else ()
 
@@ -119,3 +141,65 @@ def report_of(facts: DecisionInputs) -> DecisionReport:
 def addresses(base: str, names: Mapping[str, bytes]) -> Callable[[str], str | None]:
     """Return the address of each published picture below ``base``; None for one that was not published."""
     return lambda name: f"{base}/{name}?raw=true" if base and name in names else None
+
+
+def _links(facts: DecisionInputs, origin: Origin) -> dict[str, str]:
+    links = {}
+    if origin.deployment_url:
+        links["this change's own deployment: Dagster with its assets beside production's"] = (
+            origin.deployment_url
+        )
+    if origin.run_url:
+        links["run in CI"] = origin.run_url
+        links["artifacts: this report as HTML and JSON, with its plots"] = f"{origin.run_url}#artifacts"
+    if origin.ui_url:
+        start = origin.ui_url.rstrip("/") + "/"
+        links |= {words: url for words, url in facts.links.items() if url.startswith(start)}
+    return links
+
+
+def _proposal(facts: DecisionInputs, soil_yaml: SoilYaml, benchmark: Benchmark) -> Proposal | None:
+    """The change's own judge beside main's, or None where the change leaves the judge alone."""
+    keys = [key for key in soil_yaml.altered_keys() if key not in _FREE_KEYS]
+    if not keys:
+        return None
+    differences = [_difference(key, soil_yaml) for key in keys if key != "policy"]
+    try:
+        own = Policy.model_validate(soil_yaml.merged("policy") or {})
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        return Proposal(policy=facts.policy, benchmark=(*differences, f"policy.{where}: {first['msg']}"))
+    again = judged_again(facts, own, benchmark)
+    before = {p.name: p for p in facts.properties}
+    properties: Any = {
+        p.name: {"comparison": p.comparison}
+        for p in again.properties
+        if p.comparison is not None and p.comparison != before[p.name].comparison
+    }
+    return Proposal(policy=own, benchmark=tuple(differences), properties=properties)
+
+
+def _difference(key: str, soil_yaml: SoilYaml) -> str:
+    before, after = soil_yaml.fork.get(key), soil_yaml.head.get(key)
+    if key == "catalogue":
+        before, after = (dict(v) if isinstance(v, Mapping) else {} for v in (before, after))
+        names = sorted(n for n in {*before, *after} if before.get(n) != after.get(n))
+        limits = [
+            f"{name}.{limit} {_short(_at(before, name, limit))} -> {_short(_at(after, name, limit))}"
+            for name in names
+            for limit in LIMITS
+            if _at(before, name, limit) != _at(after, name, limit)
+        ]
+        return f"catalogue: {'; '.join(limits) or ', '.join(names)}. Main's limits are used."
+    return f"{key}: {_short(before)} -> {_short(after)}. Main's is used."
+
+
+def _at(catalogue: Mapping[str, Any], name: str, limit: str) -> Any:
+    entry = catalogue.get(name)
+    return entry.get(limit) if isinstance(entry, Mapping) else None
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."

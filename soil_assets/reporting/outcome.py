@@ -19,7 +19,7 @@ def outcome(result: PropertyResult, policy: ModelPolicy) -> str:
     comparison = result.comparison or {}
     if result.candidate is None:
         return "no candidate"
-    if result.main is None and comparison.get("verdict") in (None, "first version"):
+    if result.main is None and comparison.get("verdict") == "first version":
         return "first version"
     found = comparison.get("rmse_difference")
     if not isinstance(found, list) or len(found) != 3 or any(finite(v) is None for v in found):

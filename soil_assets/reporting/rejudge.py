@@ -47,6 +47,25 @@ def judged_again(facts: DecisionInputs, policy: Policy, benchmark: Benchmark | N
     return facts.model_copy(update={"policy": policy, "properties": properties})
 
 
+def judged_together(properties: tuple[PropertyResult, ...]) -> tuple[PropertyResult, ...]:
+    """Return results with every comparison at one error rate over all properties, and texture classes at clay."""
+    from soil_assets.modeling.verdict import over_properties
+    from soil_assets.reporting.texture import texture_confusion
+
+    adjusted = over_properties({p.name: p.comparison for p in properties if p.comparison is not None})
+    together = tuple(
+        p
+        if p.comparison is None
+        else p.model_copy(update={"comparison": {**p.comparison, "over_properties": adjusted[p.name]}})
+        for p in properties
+    )
+    confusion = texture_confusion(together)
+    return tuple(
+        p.model_copy(update={"confusion": confusion}) if p.name == "clay" and confusion is not None else p
+        for p in together
+    )
+
+
 def comparison_again(
     result: PropertyResult, policy: ModelPolicy, benchmark: Mapping[str, tuple[str, float]] | None
 ) -> dict[str, Any]:

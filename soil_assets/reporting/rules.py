@@ -145,6 +145,7 @@ def _few(reasons: tuple[str, ...], shown: int = 2) -> str:
 
 
 def _not_judged(inputs: DecisionInputs) -> list[str]:
+    absent = [*inputs.missing, *inputs.removals]
     figures = [
         f"{p.name}: a figure that the comparison needs is missing"
         for p in inputs.properties
@@ -152,11 +153,16 @@ def _not_judged(inputs: DecisionInputs) -> list[str]:
         or (p.candidate is not None and _rmse(p.candidate) is None)
     ]
     checks = [(None, c) for c in inputs.checks] + [(p.name, c) for p in inputs.properties for c in p.checks]
-    return figures + [
-        f"{f'{name}: ' if name else ''}check {c.name} was not judged{f' ({c.summary})' if c.summary else ''}"
-        for name, c in checks
-        if c.blocking and c.passed is None and c.name != COMPARISON_CHECK
-    ]
+    checks += [(f"batch {b.name}", c) for b in inputs.batches if not b.held for c in b.checks]
+    return (
+        absent
+        + figures
+        + [
+            f"{f'{name}: ' if name else ''}check {c.name} was not judged{f' ({c.summary})' if c.summary else ''}"
+            for name, c in checks
+            if c.blocking and c.passed is None and c.name != COMPARISON_CHECK
+        ]
+    )
 
 
 def _cannot_tell(inputs: DecisionInputs) -> list[str]:
@@ -227,8 +233,9 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "6",
-        "a figure or a check that the decision needs is missing or not judged",
-        "find out why it is missing; a figure that is not there is never a pass",
+        "evidence that the decision needs is missing or not judged, or the change removes or replaces a property, a "
+        "benchmark or a golden reference of main",
+        "find out why it is missing: what is not there is never a pass; a removal needs the project lead's signature",
         "cannot tell",
         True,
         "project lead",
