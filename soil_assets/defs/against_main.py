@@ -29,16 +29,6 @@ def this_change(evaluation: Mapping[str, Any] | None) -> tuple[TrendPoint, ...]:
     return (TrendPoint(version="this change", rmse=evaluation["metrics"].get("rmse"), low=low, high=high),)
 
 
-def only_figures(figures: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return main and the comparison where main's figures are known and its model is not: they cannot tell.
-
-    Two RMSEs without the predictions behind them have no common interval.
-    """
-    known = {"rmse": figures.get("rmse"), "me": figures.get("bias"), **figures}
-    reason = "main's figures are known, its model could not be had"
-    return {"n": figures.get("n"), "metrics": known}, {"verdict": "cannot tell", "reason": reason}
-
-
 def main_in_words(soil: Soil, properties: list[str]) -> str:
     """Return what the candidate is compared with; empty where there is no main."""
     from soil_assets.defs import change
@@ -46,10 +36,8 @@ def main_in_words(soil: Soil, properties: list[str]) -> str:
     settings = soil.settings
     known = change.baseline_of(settings)
     if known is not None:
-        if known.source in ("dvc", "retrained"):
-            return f"{known.commit[:12]} ({'trained again' if known.source == 'retrained' else 'its DVC artifact'})"
-        if known.source == "metrics":
-            return f"{known.commit[:12]} (figures only)"
+        if known.source == "retrained":
+            return f"{known.commit[:12]} (trained again)"
         versions = {p: m.get("version") for p, m in known.models.items()}
     else:
         versions = {p: _main_version(soil, p) for p in properties}
@@ -78,7 +66,13 @@ def _main_version(soil: Soil, prop: str) -> int | None:
 
 
 def commit() -> dict[str, str]:
-    """Return the commit of the code, from CI's environment or from git; nothing where there is neither."""
+    """Return the commit of the code in short, under the key ``commit``; nothing where there is none."""
+    full = code_commit()
+    return {"commit": full[:12]} if full else {}
+
+
+def code_commit() -> str:
+    """Return the commit of the code, from CI's environment or from git; empty where there is neither."""
     named = os.environ.get("GITHUB_SHA")
     if not named:
         try:
@@ -91,6 +85,6 @@ def commit() -> dict[str, str]:
                 timeout=10,
             )
         except (OSError, subprocess.SubprocessError):
-            return {}
+            return ""
         named = asked.stdout.strip()
-    return {"commit": named[:12]}
+    return named

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from soil_assets.defs.code_versions import science_versions
 from soil_assets.defs.gates import gate_records, materialization, select_batches, why_not
 from soil_assets.defs.io import has_value, load_value
 from soil_assets.defs.partitions import BATCH
@@ -64,7 +65,12 @@ def decision_inputs(
         policy=settings.policy,
         checks=(*_checks(instance, "training_set", checks), *together(instance, soil, bool(added))),
         changes=change.changes(settings, soil),
-        versions={"soil_assets": __version__, "dagster": dg.__version__, **against_main.commit()},
+        versions={
+            "soil_assets": __version__,
+            "dagster": dg.__version__,
+            **science_versions(),
+            **against_main.commit(),
+        },
         data_hashes={
             a: _content(soil, a) for a in ("reference_spectra", "benchmark_spectra", "training_set")
         },
@@ -177,9 +183,6 @@ def _property_result(
             vip=tuple(model.importance.tolist()),
         )
     main = None if comparison is None else comparison.get("main_evaluation")
-    known = change.baseline_of(soil.settings)
-    if main is None and known is not None and known.source == "metrics" and name in known.metrics:
-        main, comparison = against_main.only_figures(known.metrics[name])
     strata = () if comparison is None else comparison.get("strata") or ()
     return PropertyResult(
         name=name,

@@ -1,8 +1,8 @@
-"""What main is, laid beside a change: its models, its judge, its asset graph, its data, its past figures.
+"""Baseline: main laid beside a change with its models, its judge, its asset graph, its batches and its past figures.
 
-Models come from the first source that can be had: the registry's alias, else main's DVC artifact, else main's commit
-trained again in a work tree of its own (what a fork can do without any secret). With figures but no model, the
-comparison is 'cannot tell'; only where main has neither is a change a first version.
+Models are the registry's, when the staged version is the product of main's data, recipe and code; else main's commit is
+trained again in a work tree of its own, which a fork can do without any secret. Without either there is no baseline, and
+that is an error: 'first version' is what a commit without settings says of itself, never what could not be had.
 
 Belongs here: the order of the sources, and the folder they end in. Does not belong here: judging anything.
 """
@@ -22,13 +22,15 @@ from typing import TYPE_CHECKING, Any
 from soil_assets.adapters import git
 from soil_assets.config import Settings, load_settings
 from soil_assets.errors import BadInput
-from soil_assets.pull_request.batches import batches_at
+from soil_assets.pull_request.batches import batches_at, batches_here
+from soil_assets.pull_request.scope import is_documentation
+from soil_assets.storage import Store
 
 if TYPE_CHECKING:
     from soil_assets.modeling.model import SoilModel
 
-#: Where the repository keeps its batches and its tracked figures.
-BATCHES, METRICS, MODELS = "batches", "metrics.json", "models"
+#: Where the repository keeps its batches, and where a baseline keeps its models.
+BATCHES, MODELS = "batches", "models"
 _FROZEN = "soil_assets/benchmarks/frozen"
 _RETRAIN_SECONDS = 1500
 
@@ -37,14 +39,14 @@ Tell = Callable[[str], None]
 
 @dataclass
 class Baseline:
-    """What is known of main.
+    """Main as it is compared with.
 
     Parameters
     ----------
     commit : str
-        Main's; empty where the repository has none.
-    source : {"registry", "dvc", "retrained", "metrics", "none"}
-        Where the models are from; ``metrics``: main has figures, and no model could be had.
+        Main's.
+    source : {"registry", "retrained", "none"}
+        Where the models are from; ``none``: the commit has no ``soil.yaml``, so that main is known to have no model.
     why : list of str
         What kept each earlier source from being used.
     models : dict
@@ -53,8 +55,6 @@ class Baseline:
         By property, oldest first: version, rmse, low, high of main's past versions on the benchmark.
     batches : dict of str to str
         Content of each batch on main, as DVC hashes a folder.
-    metrics : dict
-        Main's tracked ``metrics.json``.
     """
 
     commit: str = ""
@@ -63,17 +63,30 @@ class Baseline:
     models: dict[str, dict[str, Any]] = field(default_factory=dict)
     trend: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     batches: dict[str, str] = field(default_factory=dict)
-    metrics: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: Path) -> Baseline:
-        """Read what :func:`bring` wrote; nothing is known where there is nothing."""
+        """Read what :func:`bring` wrote.
+
+        Raises
+        ------
+        BadInput
+            When there is no baseline in the folder, or it is of another version of this package.
+        """
         file = folder / "baseline.json"
-        return cls(**json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else cls()
+        try:
+            return cls(**json.loads(file.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise BadInput(
+                "no baseline of main that can be read",
+                file=str(file),
+                found=str(error)[:200],
+                mend="soil baseline --against COMMIT",
+            ) from None
 
 
 def bring(root: Path, ref: str, out: Path, tell: Tell, *, retrain: bool = True) -> Baseline:
-    """Write what main is into a folder: ``baseline.json``, ``soil.yaml``, ``frozen/``, ``graph.json``, ``models/``.
+    """Write main into a folder: ``baseline.json``, ``soil.yaml``, ``frozen/``, ``graph.json``, ``models/``.
 
     Parameters
     ----------
@@ -84,55 +97,101 @@ def bring(root: Path, ref: str, out: Path, tell: Tell, *, retrain: bool = True) 
     out : Path
         The folder.
     retrain : bool
-        Whether main's commit may be trained again where no model can be had otherwise.
+        Whether main's commit may be trained again where the registry does not have its models.
+
+    Raises
+    ------
+    BadInput
+        When the reference names no commit, main's settings cannot be read by this code, or main has settings and its
+        models cannot be had.
     """
-    (out / MODELS).mkdir(parents=True, exist_ok=True)
     commit = git.commit_of(root, ref)
     if commit is None:
-        tell(f"{ref} names no commit here: this is a first version")
-        return _write(out, Baseline(why=[f"{ref} names no commit"]))
-    found = Baseline(commit=commit, batches=batches_at(root, commit, BATCHES))
-    found.metrics = _json(git.file_at(root, commit, METRICS)) or {}
-    found.trend = _trend_of_metrics(root, commit)
+        raise BadInput(
+            "the commit that main is does not exist here",
+            column="--against",
+            found=ref,
+            expected="a commit, branch or tag of this clone",
+            mend="check the name; in a shallow clone, fetch it first (git fetch --unshallow, or a fetch-depth of 2)",
+        )
+    (out / MODELS).mkdir(parents=True, exist_ok=True)
+    main = Baseline(commit=commit, batches=batches_at(root, commit, BATCHES))
     judge = git.file_at(root, commit, "soil.yaml")
-    if judge is not None:
-        (out / "soil.yaml").write_bytes(judge)
+    if judge is None:
+        tell(f"{commit[:12]} has no soil.yaml: there is no model on main yet")
+        main.why.append(f"commit {commit[:12]} has no soil.yaml")
+        return _write(out, main)
+    (out / "soil.yaml").write_bytes(judge)
     for name, content in git.files_at(root, commit, _FROZEN).items():
         if name.endswith(".yaml") and "/" not in name:
             (out / "frozen").mkdir(exist_ok=True)
             (out / "frozen" / name).write_bytes(content)
-    settings = load_settings(out / "soil.yaml" if judge is not None else None, env={**_without_baseline()})
-    tree: Any = None
-    with git.work_tree(root, commit) as place:
-        tree = place
+    settings = load_settings(out / "soil.yaml", env={**_without_baseline()})
+    with git.work_tree(root, commit) as tree:
+        main.batches |= _derived_batches(root, tree, tell)
         graph = _soil(tree, "graph", "--json")
         if graph.returncode == 0:
             (out / "graph.json").write_text(graph.stdout, encoding="utf-8")
         else:
-            found.why.append("main's asset graph could not be read")
+            main.why.append(f"main's asset graph could not be read: {_last_line(graph)}")
         sources: list[tuple[str, Callable[[], dict[str, SoilModel]]]] = [
-            ("registry", lambda: _of_registry(settings, found)),
-            ("dvc", lambda: _of_dvc(root, tree, commit)),
+            ("registry", lambda: _of_registry(root, settings, main))
         ]
         if retrain:
-            sources.append(("retrained", lambda: _retrained(root, tree, tell)))
+            sources.append(("retrained", lambda: _retrained(tree, tell)))
         for source, take in sources:
             tell(f"main's models: {source}")
             try:
                 models = take()
+                absent = [p for p in settings.properties if p not in models]
+                if absent:
+                    raise BadInput("main's models lack a property", found=", ".join(absent))
             except BadInput as error:
-                found.why.append(f"{source}: {error.what}{f' ({error.found})' if error.found else ''}"[:300])
-                tell(f"  not to be had: {error.what}")
+                main.why.append(f"{source}: {error.what}{f' ({error.found})' if error.found else ''}"[:500])
+                tell(f"  not to be had: {error.what}{f' ({error.found})' if error.found else ''}")
                 continue
-            found.source = source
-            _save(models, out / MODELS, found)
-            break
-        else:
-            found.source = "metrics" if found.metrics else "none"
-    return _write(out, found)
+            main.source = source
+            _save({p: models[p] for p in settings.properties}, out / MODELS, main)
+            return _write(out, main)
+    raise BadInput(
+        "main's models cannot be had, and nothing can be compared without them",
+        file=f"commit {commit[:12]}",
+        found="; ".join(main.why),
+        expected="a registry whose staged versions are main's, or a commit of main that can be trained again",
+        mend="remove the cause named here; a change is never compared with nothing",
+    )
 
 
-def _of_registry(settings: Settings, found: Baseline) -> dict[str, SoilModel]:
+def _derived_batches(root: Path, tree: Path, tell: Tell) -> dict[str, str]:
+    """Lay main's batches into its work tree; return those that its pipeline makes, with their content."""
+    from soil_assets.adapters import dvc
+
+    _share_cache(root, tree)
+    if any((tree / BATCHES).glob("*.dvc")):
+        dvc.pull(tree, BATCHES)
+    in_git = set(batches_here(Store(str(tree / BATCHES)))) if (tree / BATCHES).is_dir() else set()
+    if not _has_stage(tree, "fetch"):
+        return {}
+    tell("main's batches: soil fetch")
+    fetched = _soil(tree, "fetch")
+    if fetched.returncode:
+        raise BadInput("main's own batches cannot be made (soil fetch)", found=_last_line(fetched))
+    here = batches_here(Store(str(tree / BATCHES)))
+    return {name: content for name, content in here.items() if name not in in_git}
+
+
+def _has_stage(tree: Path, stage: str) -> bool:
+    import yaml
+
+    file = tree / "dvc.yaml"
+    try:
+        stages = (yaml.safe_load(file.read_text(encoding="utf-8")) or {}).get("stages") or {}
+    except (OSError, yaml.YAMLError, AttributeError):
+        return False
+    return stage in stages
+
+
+def _of_registry(root: Path, settings: Settings, found: Baseline) -> dict[str, SoilModel]:
     """Return the models that the alias names; all properties or none, so that one report has one main."""
     from soil_assets.defs.resources import MAIN_ALIAS, registry_of
 
@@ -147,7 +206,9 @@ def _of_registry(settings: Settings, found: Baseline) -> dict[str, SoilModel]:
             version = registry.version_at(name, MAIN_ALIAS)
             if version is None:
                 raise BadInput(f"no version of {name} is at {MAIN_ALIAS}")
+            _check_product(root, version, found)
             models[prop] = registry.load_version(version)
+            _check_batches(models[prop], name, found)
             found.models[prop] = {"version": version.version}
             past = [p for v in reversed(registry.versions(name)) if (p := _point(v)) is not None]
             if past:
@@ -170,42 +231,44 @@ def _point(version: Any) -> dict[str, Any] | None:
         return None
 
 
-def _of_dvc(root: Path, tree: Path, commit: str) -> dict[str, SoilModel]:
-    """Return main's tracked models, when main's lock file is of main's own code and settings."""
-    if not (tree / "dvc.lock").is_file():
-        raise BadInput("main has no dvc.lock")
-    status = _dvc(tree, "status", "--json", "train")
-    if status.returncode:
-        raise BadInput("DVC cannot tell the state of main", found=_last_line(status.stderr))
-    stale = [
-        path
-        for changes in _json(status.stdout.encode() or b"{}").values()
-        for change in changes
-        if isinstance(change, Mapping)
-        for path, how in change.get("changed deps", {}).items()
-        if how in ("modified", "new")
-    ]
-    if stale:
-        raise BadInput("main's dvc.lock is older than main", found=", ".join(stale))
-    with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder) / MODELS
-        got = _dvc(root, "get", str(root), MODELS, "--rev", commit, "-o", str(target))
-        if got.returncode:
-            raise BadInput("main's models are not in the DVC cache or remote", found=_last_line(got.stderr))
-        return _load(target)
+def _check_product(root: Path, version: Any, main: Baseline) -> None:
+    """Refuse a registered version that main's commit would not give: registered from another one, data or recipe.
+
+    Raises
+    ------
+    BadInput
+    """
+    from soil_assets.adapters.registry import Evidence
+
+    evidence = Evidence.of(version)
+    commit = git.commit_of(root, evidence.commit) if evidence and len(evidence.commit) == 40 else None
+    label = f"{version.name} version {version.version}"
+    if commit is None:
+        raise BadInput(f"{label} does not say from which commit of this repository it was registered")
+    altered = git.changed_paths(root, commit, main.commit)
+    relevant = [path for path in altered if not is_documentation(path)]
+    if relevant:
+        raise BadInput(
+            f"{label} was registered from {commit[:12]}, and main differs from it",
+            found=", ".join(relevant[:5]) + (f" and {len(relevant) - 5} more" if len(relevant) > 5 else ""),
+        )
 
 
-def _retrained(root: Path, tree: Path, tell: Tell) -> dict[str, SoilModel]:
+def _check_batches(model: SoilModel, name: str, main: Baseline) -> None:
+    """Refuse a registered model that was trained on a batch which main's commit does not have."""
+    trained_on = set(dict(model.training.get("batches") or {})) - {"reference"}
+    strangers = sorted(trained_on - set(main.batches))
+    if strangers:
+        raise BadInput(
+            f"{name} was trained on batches that main's commit does not have", found=", ".join(strangers)
+        )
+
+
+def _retrained(tree: Path, tell: Tell) -> dict[str, SoilModel]:
     """Train main's commit again, by main's code, on main's data, in main's work tree."""
-    _share_cache(root, tree)
-    if any((tree / BATCHES).glob("*.dvc")):
-        pulled = _dvc(tree, "pull", "--quiet", BATCHES)
-        if pulled.returncode:
-            raise BadInput("main's batches cannot be had", found=_last_line(pulled.stderr))
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / MODELS
         for step in (
-            ("fetch",),
             ("run", "trained_models", "--each", "--go-on"),
             ("candidate", "--models", str(target)),
         ):
@@ -213,7 +276,7 @@ def _retrained(root: Path, tree: Path, tell: Tell) -> dict[str, SoilModel]:
             done = _soil(tree, "--repository", *step)
             if done.returncode:
                 raise BadInput(
-                    f"main's commit cannot be trained again (soil {step[0]})", found=_last_line(done.stderr)
+                    f"main's commit cannot be trained again (soil {step[0]})", found=_last_line(done)
                 )
         return _load(target)
 
@@ -233,22 +296,6 @@ def _save(models: Mapping[str, SoilModel], folder: Path, found: Baseline) -> Non
     for prop, model in models.items():
         save(model, folder / prop)
         found.models.setdefault(prop, {"version": None})
-
-
-def _trend_of_metrics(root: Path, commit: str) -> dict[str, list[dict[str, Any]]]:
-    """Return the past of the tracked figures: one point a commit of main that changed them."""
-    trend: dict[str, list[dict[str, Any]]] = {}
-    for past, content in git.history(root, commit, METRICS):
-        for prop, figures in (_json(content) or {}).items():
-            if isinstance(figures, Mapping) and "rmse" in figures:
-                point = {
-                    "version": past[:7],
-                    "rmse": figures.get("rmse"),
-                    "low": figures.get("rmse_low"),
-                    "high": figures.get("rmse_high"),
-                }
-                trend.setdefault(prop, []).append(point)
-    return trend
 
 
 def _write(out: Path, found: Baseline) -> Baseline:
@@ -280,11 +327,6 @@ def _soil(tree: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return _run([sys.executable, "-m", "soil_assets", *arguments], tree, env)
 
 
-def _dvc(where: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, "DVC_NO_ANALYTICS": "1", "DVC_NO_UPDATE_CHECK": "1"}
-    return _run([sys.executable, "-m", "dvc", *arguments], where, env)
-
-
 def _run(command: list[str], where: Path, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(
@@ -312,13 +354,7 @@ def _without_baseline() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if k not in ours}
 
 
-def _json(content: bytes | None) -> Any:
-    try:
-        return None if content is None else json.loads(content)
-    except ValueError:
-        return None
-
-
-def _last_line(text: str) -> str:
-    lines = [line for line in text.splitlines() if line.strip()]
-    return lines[-1][:300] if lines else "no message"
+def _last_line(done: subprocess.CompletedProcess[str]) -> str:
+    """Last line that a command wrote, to standard error if there is one, else its exit code."""
+    lines = [line for text in (done.stdout, done.stderr) for line in text.splitlines() if line.strip()]
+    return lines[-1][:300] if lines else f"exit code {done.returncode}, and not a word"

@@ -1,6 +1,6 @@
 """The batches of a repository at a commit and now, each by the hash that DVC gives its folder.
 
-A batch is a folder in git, a DVC pointer (``<name>.dvc``), or an output that ``dvc.lock`` records.
+A batch is a folder in git or a DVC pointer (``<name>.dvc``). Batches that the pipeline makes lie in a work tree only.
 Belongs here: naming them and their content. Does not belong here: reading a scan.
 """
 
@@ -11,14 +11,13 @@ from pathlib import Path
 
 from soil_assets.adapters import git
 from soil_assets.adapters.dvc import directory_hash, pointer_hash
-from soil_assets.errors import BadInput
 from soil_assets.storage import Store
 
 
 def batches_at(root: Path, commit: str, folder: str) -> dict[str, str]:
     """Return the batches of a commit: name to content hash."""
     files = git.files_at(root, commit, folder)
-    found = _locked(git.file_at(root, commit, "dvc.lock"), folder)
+    found: dict[str, str] = {}
     for name, content in files.items():
         if name.endswith(".dvc") and "/" not in name:
             found[name.removesuffix(".dvc")] = pointer_hash(content, f"{folder}/{name}")
@@ -38,20 +37,3 @@ def batches_here(landing: Store) -> dict[str, str]:
 def touched(before: Mapping[str, str], after: Mapping[str, str]) -> frozenset[str]:
     """Return the batches that a change adds or alters."""
     return frozenset(name for name, content in after.items() if before.get(name) != content)
-
-
-def _locked(lock: bytes | None, folder: str) -> dict[str, str]:
-    import yaml
-
-    if lock is None:
-        return {}
-    try:
-        stages = yaml.safe_load(lock)["stages"]
-        outs = [out for stage in stages.values() for out in stage.get("outs", ())]
-        return {
-            str(out["path"]).removeprefix(f"{folder}/"): str(out["md5"])
-            for out in outs
-            if str(out["path"]).startswith(f"{folder}/")
-        }
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError):
-        raise BadInput("not a lock file of DVC", file="dvc.lock", mend="dvc repro writes it") from None

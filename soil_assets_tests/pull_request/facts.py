@@ -20,6 +20,7 @@ from soil_assets.cli.inputs import batch_from, catalogue_of
 from soil_assets.config import Policy, Settings
 from soil_assets.defs.build import assets_of, blocking_of
 from soil_assets.defs.gates import BATCH_CHAIN
+from soil_assets.defs.rejudge import known_samples
 from soil_assets.modeling.artifact import save
 from soil_assets.modeling.model import SoilModel
 from soil_assets.modeling.recipe import Recipe
@@ -51,6 +52,12 @@ def settings() -> Settings:
 @cache
 def benchmark() -> SpectralBatch:
     return batch_from(settings().benchmark, settings())
+
+
+@cache
+def known() -> dict[str, dict[str, tuple[str, float]]]:
+    """Groups and observed values of the benchmark."""
+    return known_samples(benchmark(), PROPERTIES)
 
 
 @cache

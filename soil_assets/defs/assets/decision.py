@@ -68,6 +68,7 @@ def build(settings: Settings, checks: dict[str, list[str]]) -> list[dg.AssetsDef
     )
     def registered_versions(context: dg.AssetExecutionContext, soil: Soil) -> dg.MaterializeResult:
         from soil_assets.adapters.registry import register
+        from soil_assets.defs.against_main import code_commit
         from soil_assets.defs.evidence import benchmark_rmse, decision_inputs, lineage_objection
         from soil_assets.defs.live_validation import benchmark_metrics
         from soil_assets.defs.registration import because_of, evidence_of
@@ -87,9 +88,7 @@ def build(settings: Settings, checks: dict[str, list[str]]) -> list[dg.AssetsDef
             settings.model_name(prop),
             str(said["mlflow_model"].value),
             str(said["mlflow_run_id"].value),
-            evidence=evidence_of(
-                context.instance, soil, checks, prop, commit=inputs.versions.get("commit", "")
-            ),
+            evidence=evidence_of(context.instance, soil, checks, prop, commit=code_commit()),
             because=because_of(context.run_id),
             tags={
                 "soil.property": prop,
