@@ -115,8 +115,6 @@ def test_nothing_but_what_is_expected_lies_at_the_top() -> None:
         "Makefile soil.yaml docs mkdocs.yml LICENSE .ci .pre-commit-config.yaml "
         "requirements.txt requirements-dev.txt requirements-cloud.txt"
     )
-    by_tools = (
-        "dagster_cloud.yaml .gitignore .gitattributes .dvc .dvcignore dvc.yaml dvc.lock metrics.json batches"
-    )
+    by_tools = "dagster_cloud.yaml .gitignore .gitattributes .dvc .dvcignore dvc.yaml batches CODEOWNERS"
     allowed = {*required.split(), *expected.split(), *by_tools.split()}
     assert {f.relative_to(ROOT).parts[0] for f in tracked()} <= allowed

@@ -12,6 +12,9 @@ from soil_assets.cli.app import app
 from soil_assets.cli.console import AsJson, show, show_json
 from soil_assets.errors import BadInput
 
+#: Files that ``dvc repro`` writes beside the pipeline's definition.
+DERIVED = ("dvc.lock", "metrics.json")
+
 
 @app.command()
 def change(
@@ -47,6 +50,14 @@ def change(
     if pull_request is not None:
         write_claim(out, Claim(pull_request, base))
     paths = git.changed_paths(root, base, head)
+    derived = [path for path in paths if path in DERIVED and git.file_at(root, head, path) is not None]
+    if derived:
+        raise BadInput(
+            "the change commits what dvc repro derives, which conflicts with every other change",
+            file=", ".join(derived),
+            expected="dvc.yaml and the .dvc pointers alone",
+            mend=f"git rm --cached {' '.join(derived)}, and commit",
+        )
     kind = "documentation" if only_documentation(paths) else "full"
     if os.environ.get("GITHUB_OUTPUT"):
         with open(os.environ["GITHUB_OUTPUT"], "a", encoding="utf-8") as stream:

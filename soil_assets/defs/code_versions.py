@@ -1,5 +1,7 @@
 """Code versions from the code itself: an asset's version changes when a room it calls, or its settings, change.
 
+So do the versions of the packages that compute, for assets whose rooms compute: another numpy is another training.
+
 A person who edits a recipe need not remember to raise a number, and a change of the README retrains nothing.
 """
 
@@ -12,6 +14,8 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+#: Rooms whose figures depend on the packages that compute.
+COMPUTING = ("modeling", "spectra", "quality", "drift")
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 
@@ -20,6 +24,8 @@ def code_version(*places: str, settings: object = None) -> str:
     digest = hashlib.sha256()
     for place in sorted(places):
         digest.update(_source_hash(place).encode())
+    if any(place.split("/", 1)[0] in COMPUTING for place in places):
+        digest.update(json.dumps(science_versions(), sort_keys=True).encode())
     digest.update(json.dumps(settings, default=_plain, sort_keys=True).encode())
     return digest.hexdigest()[:12]
 
@@ -27,7 +33,7 @@ def code_version(*places: str, settings: object = None) -> str:
 @cache
 def _source_hash(place: str) -> str:
     root = _PACKAGE / place
-    files = sorted(root.rglob("*.py")) if root.is_dir() else [root]
+    files = sorted(f for e in ("*.py", "*.csv", "*.yaml") for f in root.rglob(e)) if root.is_dir() else [root]
     digest = hashlib.sha256()
     for file in files:
         if file.name.startswith("bench_"):

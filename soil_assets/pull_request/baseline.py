@@ -1,8 +1,8 @@
 """Baseline: main laid beside a change with its models, its judge, its asset graph, its batches and its past figures.
 
 Models are the registry's, when the staged version is the product of main's data, recipe and code; else main's commit is
-trained again in a work tree of its own, which a fork can do without any secret. Without either there is no baseline, and
-that is an error: 'first version' is what a commit without settings says of itself, never what could not be had.
+trained again in a work tree of its own, which a fork can do without any secret. Without either there is no baseline,
+and that is an error: 'first version' is what a commit without settings says of itself, never what could not be had.
 
 Belongs here: the order of the sources, and the folder they end in. Does not belong here: judging anything.
 """
