@@ -69,10 +69,18 @@ def log(registry: Registry, fitted: SoilModel) -> tuple[str, str]:
             return run.info.run_id, log_model(mlflow, fitted)
 
 
-def registered(registry: Registry, name: str = "soil-clay", *, fitted: SoilModel | None = None) -> int:
+def registered(
+    registry: Registry,
+    name: str = "soil-clay",
+    *,
+    fitted: SoilModel | None = None,
+    evidence: Evidence | None = None,
+) -> int:
     """Log and register one more version; return its number."""
     run_id, uri = log(registry, fitted if fitted is not None else model())
-    return register(registry, name, uri, run_id, evidence=CLEAN, because=RELEASED, tags={}).version
+    return register(
+        registry, name, uri, run_id, evidence=evidence or CLEAN, because=RELEASED, tags={}
+    ).version
 
 
 @contextmanager

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import combinations
 from typing import Any
 
 from soil_assets.errors import BadInput
@@ -120,33 +122,25 @@ def judge(
     return state
 
 
-def mutations(report: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield the name of each single mutation and the text of the mutated report."""
+def mutations(report: dict[str, Any]) -> Iterator[tuple[str, Callable[[], str]]]:
+    """Yield the name of each single mutation, and a function that returns the text of the mutated report."""
+    text = json.dumps(report)
     for path in _paths(report):
-        here = _at(report, path[:-1])
         name = ".".join(map(str, path))
-        yield f"{name} removed", _text(report, path, _remove)
-        for empty in _emptied(here[path[-1]]):
-            yield f"{name} emptied to {empty!r}", _text(report, path, _setter(empty))
-        yield f"{name} NaN", _text(report, path, _setter(float("nan")))
+        yield f"{name} removed", partial(_mutated, text, partial(_remove, path))
+        for empty in (*_emptied(_at(report, path)), float("nan")):
+            yield f"{name} as {empty!r}", partial(_mutated, text, partial(_replace, path, empty))
     for place in (
         ("inputs", "properties"),
         ("inputs", "batches"),
         ("inputs", "checks"),
         ("inputs", "training"),
     ):
-        yield from _exchanged(report, place)
-
-
-def _exchanged(report: dict[str, Any], place: Path) -> Iterator[tuple[str, str]]:
-    entries = _at(report, place)
-    for i in range(len(entries)):
-        for j in range(i + 1, len(entries)):
+        entries = _at(report, place)
+        for i, j in combinations(range(len(entries)), 2):
             for key in sorted({*entries[i], *entries[j]}):
-                mutated = json.loads(json.dumps(report))
-                one, other = _at(mutated, place)[i], _at(mutated, place)[j]
-                one[key], other[key] = other.get(key), one.get(key)
-                yield f"{'.'.join(place)}: {key} of {i} and {j} exchanged", json.dumps(mutated)
+                exchange = partial(_exchange, place, key, i, j)
+                yield f"{'.'.join(place)}: {key} of {i} and {j} exchanged", partial(_mutated, text, exchange)
 
 
 def _paths(value: Any, start: Path = ()) -> Iterator[Path]:
@@ -180,21 +174,23 @@ def _at(report: Any, path: Path) -> Any:
     return report
 
 
-def _text(report: dict[str, Any], path: Path, change: Callable[[Any, str | int], None]) -> str:
-    mutated = json.loads(json.dumps(report))
-    change(_at(mutated, path[:-1]), path[-1])
-    return json.dumps(mutated)
+def _mutated(text: str, change: Callable[[Any], None]) -> str:
+    report = json.loads(text)
+    change(report)
+    return json.dumps(report)
 
 
-def _remove(container: Any, key: str | int) -> None:
-    del container[key]
+def _remove(path: Path, report: Any) -> None:
+    del _at(report, path[:-1])[path[-1]]
 
 
-def _setter(value: Any) -> Callable[[Any, str | int], None]:
-    def change(container: Any, key: str | int) -> None:
-        container[key] = value
+def _replace(path: Path, value: Any, report: Any) -> None:
+    _at(report, path[:-1])[path[-1]] = value
 
-    return change
+
+def _exchange(place: Path, key: str, i: int, j: int, report: Any) -> None:
+    entries = _at(report, place)
+    entries[i][key], entries[j][key] = entries[j].get(key), entries[i].get(key)
 
 
 def _refuse(text: str) -> None:
