@@ -1,0 +1,260 @@
+"""Changes of every kind through the real chain and the real decision: each ends in its right verdict and status."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from soil_assets.modeling.artifact import load
+from soil_assets_tests.github_fake import FakeGitHub, serving
+from soil_assets_tests.pull_request.facts import commit, git
+from soil_assets_tests.pull_request.repository import SOIL, Job, Repository, soil
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+
+Write = Callable[[Path], None]
+
+
+def settings(**changes: Any) -> Write:
+    """A change of soil.yaml, key by key."""
+
+    def write(folder: Path) -> None:
+        raw = json.loads(json.dumps(SOIL))
+        for key, value in changes.items():
+            raw[key] = {**raw[key], **value} if isinstance(value, dict) and key in raw else value
+        (folder / "soil.yaml").write_text(yaml.safe_dump(raw, sort_keys=False), encoding="utf-8")
+
+    return write
+
+
+def batch(name: str) -> Write:
+    """A change that adds an embedded batch to git."""
+    return lambda folder: _ok(soil(folder, "fetch", name))
+
+
+def removed(path: str) -> Write:
+    """A change that removes files."""
+    return lambda folder: _ok_git(folder, "rm", "-rq", path)
+
+
+def replaced(path: str, old: str, new: str) -> Write:
+    """A change of one file's text."""
+
+    def write(folder: Path) -> None:
+        text = (folder / path).read_text(encoding="utf-8")
+        assert old in text
+        (folder / path).write_text(text.replace(old, new), encoding="utf-8")
+
+    return write
+
+
+def together(*writes: Write) -> Write:
+    """Several changes at once."""
+
+    def write(folder: Path) -> None:
+        for each in writes:
+            each(folder)
+
+    return write
+
+
+def accepted(folder: Path) -> None:
+    """A drifting batch with a person's acceptance beside it."""
+    batch("other-field")(folder)
+    shutil.copytree(folder.parent / "baseline-now", folder / "baseline", dirs_exist_ok=True)
+    _ok(
+        soil(
+            folder, "--repository", "run", "raw_spectra,validated_batches,drift_reports",
+            "--partition", "other-field",
+        ),
+        (0, 1),
+    )  # fmt: skip
+    _ok(
+        soil(
+            folder,
+            "--repository",
+            "batch",
+            "accept",
+            "other-field",
+            "--who",
+            "A. Lead",
+            "--why",
+            "on purpose",
+        )
+    )
+    for name in (".soil", "baseline"):
+        shutil.rmtree(folder / name)
+
+
+def pointer(folder: Path) -> None:
+    """A batch of which only the DVC pointer was committed."""
+    text = "outs:\n- md5: d41d8cd98f00b204e9800998ecf8427e.dir\n  nfiles: 2\n  hash: md5\n  path: june\n"
+    (folder / "batches" / "june.dvc").write_text(text, encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One change: what it writes, the verdicts that are right for it, and what its comment must say."""
+
+    write: Write
+    verdicts: tuple[str, ...]
+    state: str
+    says: tuple[str, ...] = ()
+
+
+CHANGES: dict[str, Row] = {
+    "learner changed": Row(
+        settings(recipe={"learner": "svr"}), ("approve", "cannot tell", "reject"), "by verdict", ()
+    ),
+    "pre-treatment changed": Row(
+        settings(recipe={"pretreatments": ["snv"]}), ("approve", "cannot tell", "reject"), "by verdict", ()
+    ),
+    "property added": Row(
+        settings(properties=["clay", "ph", "soc"]),
+        ("approve", "request changes"),
+        "by verdict",
+        ("first version",),
+    ),
+    "property dropped": Row(
+        settings(properties=["clay"]), ("cannot tell",), "failure", ("property ph is removed",)
+    ),
+    "property renamed": Row(
+        settings(
+            properties=["clay", "acidity"], catalogue={"acidity": {"label": "Acidity", "unit": "index"}}
+        ),
+        ("request changes",),
+        "failure",
+        ("acidity: no candidate model was trained", "property ph is removed"),
+    ),
+    "benchmark deleted": Row(
+        removed("soil_assets/benchmarks/frozen/nrw115-benchmark.yaml"),
+        ("cannot tell",),
+        "failure",
+        ("definition of the benchmark nrw115-benchmark is removed",),
+    ),
+    "benchmark replaced": Row(
+        settings(benchmark="nrw115-reference"),
+        ("cannot tell",),
+        "failure",
+        ("is replaced by nrw115-reference",),
+    ),
+    "batch that drifts": Row(
+        batch("other-field"), ("request changes",), "failure", ("other-field", "is held")
+    ),
+    "batch that is refused": Row(
+        batch("short-range"), ("request changes",), "failure", ("short-range", "is held")
+    ),
+    "batch altered": Row(
+        replaced("batches/damaged/lab.csv", "140", "14"),
+        ("approve", "cannot tell"),
+        "by verdict",
+        ("damaged",),
+    ),
+    "batch removed": Row(removed("batches/damaged"), ("approve", "cannot tell"), "by verdict", ("damaged",)),
+    "data not pushed": Row(pointer, ("none",), "error", ("failed",)),
+    "locks bumped": Row(
+        replaced("requirements.txt", "numpy==", "numpy==0"), ("approve",), "success", ("requirements.txt",)
+    ),
+    "catalogue limit loosened": Row(
+        settings(catalogue={"clay": {"label": "Clay", "unit": "%", "hard": [0, 1000], "warning": [0, 1000]}}),
+        ("approve",),
+        "success",
+        ("catalogue", "Main's limits are used"),
+    ),
+    "drift accepted by a file": Row(
+        accepted, ("approve", "cannot tell", "reject"), "by verdict", ("other-field.accepted.json",)
+    ),
+    "policy loosened with data": Row(
+        together(settings(policy={**SOIL["policy"], "drift": {"when_drift": "warn"}}), batch("other-field")),
+        ("request changes",),
+        "failure",
+        ("loosens its own judge",),
+    ),
+    "no effect": Row(
+        lambda folder: (folder / "Makefile").open("a").write("# a comment\n") and None,
+        ("approve",),
+        "success",
+        ("identical to main",),
+    ),
+    "derived files committed": Row(
+        lambda folder: (folder / "dvc.lock").write_text("schema: '2.0'\n") and None, ("none",), "error"
+    ),
+    "documentation": Row(
+        lambda folder: (folder / "README.md").write_text("Reads better.\n") and None,
+        ("documentation only",),
+        "success",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    repo = Repository.make(tmp_path_factory.mktemp("lab"))
+    now = git(repo.main, "rev-parse", "HEAD")
+    shutil.copytree(repo.baseline(now), repo.place / "baseline-now")
+    return repo
+
+
+@pytest.fixture(scope="module")
+def warm(repository: Repository) -> Path:
+    """A clone in which main's own chain has run: what a laptop has, so that a row takes seconds."""
+    change = repository.branch("warm")
+    commit(change, "nothing")
+    repository.merged(change)
+    repository.validate(change)
+    return change
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeGitHub]:
+    with serving(FakeGitHub()) as state:
+        yield state
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_change_has_its_right_verdict_and_status(
+    repository: Repository, warm: Path, fake: FakeGitHub, name: str
+) -> None:
+    row = CHANGES[name]
+    change = repository.branch(name.replace(" ", "-"))
+    row.write(change)
+    commit(change, name)
+    head = repository.merged(change)
+    base = git(change, "rev-parse", "HEAD^1")
+    job = repository.validate(change, warm=warm)
+    repository.github(fake, change, head, base)
+    decision = repository.decide(fake, job, head)
+    assert decision["verdict"] in row.verdicts, (decision, job.output[-3000:])
+    passing = decision["verdict"] in ("approve", "first version", "documentation only")
+    expected = row.state if row.state != "by verdict" else ("success" if passing else "failure")
+    assert decision["state"] == expected, decision
+    for text in row.says:
+        assert text in decision["body"], decision["body"][:3000]
+    if name in ("learner changed", "pre-treatment changed"):
+        _is_trained_by_the_changes_recipe(repository, job, base, name)
+    shutil.rmtree(change)
+
+
+def _is_trained_by_the_changes_recipe(repository: Repository, job: Job, base: str, name: str) -> None:
+    ours = load(job.artifact / "models" / "clay")
+    main = load(repository.baseline(base) / "models" / "clay")
+    if name == "learner changed":
+        assert (main.training["chosen"]["learner"], ours.training["chosen"]["learner"]) == ("pls", "svr")
+    else:
+        assert [p["name"] for p in ours.recipe["pretreatments"]] == ["snv"]
+        assert len(main.recipe["pretreatments"]) > 1
+
+
+def _ok(done: Any, codes: tuple[int, ...] = (0,)) -> None:
+    assert done.returncode in codes, done.stderr
+
+
+def _ok_git(folder: Path, *arguments: str) -> None:
+    git(folder, *arguments)
