@@ -11,15 +11,18 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from soil_assets.adapters.github import GitHub, Refused
 from soil_assets.config import Settings, load_settings
 from soil_assets.errors import BadInput
-from soil_assets.pull_request.artifact import Claim, read_claim
+from soil_assets.pull_request.artifact import REPORT, Claim, read_claim
 from soil_assets.pull_request.event import Head
 from soil_assets.pull_request.scope import only_documentation
 from soil_assets.reporting.decision import DecisionReport
+
+if TYPE_CHECKING:
+    from soil_assets.pull_request.judgement import PullRequest
 
 CONTEXT = "soil / decision"
 #: Conclusions of a run after which its artifact is read; any other is no evidence at all.
@@ -102,6 +105,7 @@ class Desk:
             raise BadInput(
                 self._ending(), mend="run validate again; for a time-out, look at which step took so long"
             )
+        self._check_report(artifact, pull_request)
         fork = self.github.compare(main, sha).get("merge_base_commit") or {}
         pull_request = PullRequest(claim.number, sha, str(fork.get("sha") or ""), files, facts)
         report = judge_run(
@@ -161,6 +165,22 @@ class Desk:
                 expected=str(queued),
             )
         return claim
+
+    def _check_report(self, artifact: Path, pull_request: PullRequest) -> None:
+        """Refuse an artifact without a report, naming the likeliest step that broke."""
+        if (artifact / REPORT).exists() or artifact.is_file():
+            return
+        pointers = sorted(
+            Path(str(file["filename"])).stem
+            for file in pull_request.files
+            if str(file["filename"]).startswith("batches/") and str(file["filename"]).endswith(".dvc")
+        )
+        data = f"; the change brings data by pointer: {', '.join(pointers)}" if pointers else ""
+        raise BadInput(
+            f"a step of the validating run failed before its report{data}",
+            mend="look at the run; data by pointer must be pushed (soil batch add NAME --push), and the run must be "
+            "allowed to read them",
+        )
 
     def _ending(self) -> str:
         """How a run ended that left no evidence."""

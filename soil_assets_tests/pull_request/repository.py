@@ -26,7 +26,7 @@ SOIL: dict[str, Any] = {
     "properties": ["clay", "ph"],
     "categories": ["instrument"],
     "axis": {"start": 3796, "stop": 552, "step": 24, "unit": "cm-1", "quantity": "absorbance"},
-    "recipe": {"max_components": 4, "folds": 3},
+    "recipe": {"max_components": 6, "folds": 5},
     "policy": {"drift": {"permutations": 199}, "model": {"bootstrap": 200}},
 }
 #: Results of a job that no cache carries to another one.

@@ -92,6 +92,19 @@ def desk(
         yield Desk(state, tmp_path, root, base, capsys)
 
 
+@pytest.fixture
+def pictures() -> None:
+    """Ask for the pictures."""
+
+
+@pytest.fixture(autouse=True)
+def _no_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing takes most of a test's time; the tests of pictures ask for it."""
+    if "pictures" not in request.fixturenames:
+        monkeypatch.setattr("soil_assets.reporting.decision._property_images", lambda *_: {})
+
+
+@pytest.mark.usefixtures("pictures")
 def test_pass_posts_comment_plots_and_a_green_check(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(desk.folder / "summary.md"))
     outcome = desk.run()
@@ -209,6 +222,7 @@ def test_a_report_that_is_not_of_its_models_cannot_tell(desk: Desk, alter: Any, 
     assert reason in desk.fake.ours(7)[0]["body"]
 
 
+@pytest.mark.usefixtures("pictures")
 def test_untrusted_text_is_only_text(desk: Desk) -> None:
     evil = ("<script>alert(1)</script>", "@everyone ![x](https://evil.example/x.png)", *HOSTILE)
     hostile = facts(
@@ -329,7 +343,7 @@ def test_documentation_is_decided_by_githubs_list_alone(desk: Desk) -> None:
     assert len(desk.fake.ours(7)[0]["body"].strip().splitlines()) <= 3
     desk.fake.files[7].append({"filename": "docs/hooks/draw.py", "status": "modified"})
     (desk.folder / "artifact" / "report.json").unlink()
-    with pytest.raises(BadInput, match="lacks a file"):
+    with pytest.raises(BadInput, match="failed before its report"):
         desk.run(desk.folder / "artifact")
 
 
@@ -360,6 +374,7 @@ def test_a_base_that_main_has_left_behind_is_judged_as_it_was_merged(desk: Desk)
     assert desk.run()["verdict"] == "approve", "july is not expected: the change was merged without it"
 
 
+@pytest.mark.usefixtures("pictures")
 def test_without_the_right_to_publish_plots_words_and_mermaid_stand_in(desk: Desk) -> None:
     desk.fake.faults = [Fault("POST", "git/blobs", 403, {"message": "Resource not accessible"}, times=99)]
     desk.run()

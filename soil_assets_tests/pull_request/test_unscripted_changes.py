@@ -55,6 +55,11 @@ def replaced(path: str, old: str, new: str) -> Write:
     return write
 
 
+def written(file: Path, text: str) -> None:
+    """Write a file."""
+    file.write_text(text, encoding="utf-8")
+
+
 def together(*writes: Write) -> Write:
     """Several changes at once."""
 
@@ -158,7 +163,7 @@ CHANGES: dict[str, Row] = {
         ("damaged",),
     ),
     "batch removed": Row(removed("batches/damaged"), ("approve", "cannot tell"), "by verdict", ("damaged",)),
-    "data not pushed": Row(pointer, ("none",), "error", ("failed",)),
+    "data not pushed": Row(pointer, ("none",), "error", ("data by pointer: june",)),
     "locks bumped": Row(
         replaced("requirements.txt", "numpy==", "numpy==0"), ("approve",), "success", ("requirements.txt",)
     ),
@@ -178,16 +183,16 @@ CHANGES: dict[str, Row] = {
         ("loosens its own judge",),
     ),
     "no effect": Row(
-        lambda folder: (folder / "Makefile").open("a").write("# a comment\n") and None,
+        replaced("Makefile", "help:", "# A comment.\nhelp:"),
         ("approve",),
         "success",
         ("identical to main",),
     ),
     "derived files committed": Row(
-        lambda folder: (folder / "dvc.lock").write_text("schema: '2.0'\n") and None, ("none",), "error"
+        lambda folder: written(folder / "dvc.lock", "schema: '2.0'\n"), ("none",), "error"
     ),
     "documentation": Row(
-        lambda folder: (folder / "README.md").write_text("Reads better.\n") and None,
+        lambda folder: written(folder / "README.md", "Reads better.\n"),
         ("documentation only",),
         "success",
     ),
