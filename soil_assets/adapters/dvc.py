@@ -39,11 +39,16 @@ def directory_hash(files: Mapping[str, bytes]) -> str:
     files : mapping of str to bytes
         Every file of the directory by its path in it, ``/``-separated.
     """
-    entries = [
-        {"md5": hashlib.md5(files[name], usedforsecurity=False).hexdigest(), "relpath": name}
-        for name in files
-    ]
-    return _listing_hash(entries)
+    return hash_of_digests(
+        {name: hashlib.md5(content, usedforsecurity=False).hexdigest() for name, content in files.items()}
+    )
+
+
+def hash_of_digests(digests: Mapping[str, str]) -> str:
+    """Return the same from the MD5 of each file: a large directory need not be held."""
+    entries = [{"md5": digests[name], "relpath": name} for name in sorted(digests)]
+    listing = json.dumps(entries, sort_keys=True).encode()
+    return f"{hashlib.md5(listing, usedforsecurity=False).hexdigest()}.dir"
 
 
 def pointer_hash(pointer: bytes, file: str) -> str:
@@ -164,9 +169,7 @@ def pull(root: Path, folder: str) -> Pulled:
 def folder_hash(folder: Path) -> str:
     """Return the hash of a folder's files as they lie there, like `directory_hash`, without holding one in memory."""
     files = (path for path in folder.rglob("*") if path.is_file())
-    return _listing_hash(
-        [{"md5": _md5(path), "relpath": path.relative_to(folder).as_posix()} for path in files]
-    )
+    return hash_of_digests({path.relative_to(folder).as_posix(): _md5(path) for path in files})
 
 
 def _verify(root: Path, pointers: list[str]) -> None:
@@ -214,11 +217,6 @@ def _unavailable(pointers: list[str], refusal: str, checkout: str) -> BadInput:
         if missing
         else credentials,
     )
-
-
-def _listing_hash(entries: list[dict[str, str]]) -> str:
-    listing = json.dumps(sorted(entries, key=lambda entry: entry["relpath"]), sort_keys=True).encode()
-    return f"{hashlib.md5(listing, usedforsecurity=False).hexdigest()}.dir"
 
 
 def _md5(path: Path) -> str:
