@@ -69,7 +69,9 @@ def _closed_before(github: GitHub, number: int, oldest: datetime.datetime) -> bo
             return False
         raise
     closed = request.get("closed_at")
-    return request["state"] == "closed" and bool(closed) and datetime.datetime.fromisoformat(closed) < oldest
+    if request["state"] != "closed" or not closed:
+        return False
+    return datetime.datetime.fromisoformat(str(closed)) < oldest
 
 
 def _renew_addresses(github: GitHub, number: int, folder: str, commit: str, author: str) -> list[str]:
