@@ -57,6 +57,8 @@ class FakeGitHub:
     log: list[tuple[str, str, int]] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     may_write: bool = True
+    #: The repository's setting 'Allow GitHub Actions to create and approve pull requests'.
+    may_open_pull_requests: bool = True
     url: str = ""
     _ids: int = 1000
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -126,7 +128,25 @@ def _get_pull(self: FakeGitHub, m: re.Match[str], _: Any, __: Any) -> tuple[int,
     return (404, {"message": "Not Found"}) if found is None else (200, found)
 
 
+def _get_pulls(self: FakeGitHub, _: Any, query: Any, __: Any) -> tuple[int, Any]:
+    owner, _colon, branch = query.get("head", [""])[0].partition(":")
+    state = query.get("state", ["open"])[0]
+    listing = [
+        pull
+        for _number, pull in sorted(self.pulls.items(), reverse=True)
+        if state in ("all", pull["state"])
+        and (not branch or _head_label(pull) == f"{owner}:{branch}")  # GitHub ignores what is no owner:branch
+    ]
+    return self._list(listing, query)
+
+
+def _head_label(pull: dict[str, Any]) -> str:
+    return f"{pull['head']['repo']['full_name'].partition('/')[0]}:{pull['head']['ref']}"
+
+
 def _open_pull(self: FakeGitHub, _: Any, __: Any, body: Any) -> tuple[int, Any]:
+    if not self.may_open_pull_requests:
+        return 403, {"message": "GitHub Actions is not permitted to create or approve pull requests."}
     number = max([*self.pulls, 0]) + 1
     self.pull(number, self.refs[body["head"]], body["head"])
     self.pulls[number] |= {
@@ -202,8 +222,30 @@ def _set_status(self: FakeGitHub, m: re.Match[str], _: Any, body: Any) -> tuple[
 
 def _tree(self: FakeGitHub, _: Any, __: Any, body: Any) -> tuple[int, Any]:
     files = dict(self.objects[body["base_tree"]]["files"]) if body.get("base_tree") else {}
-    files |= {e["path"]: e["sha"] for e in body["tree"]}
+    for entry in body["tree"]:
+        if entry["type"] == "tree":
+            inside = self.objects[entry["sha"]]["files"]
+            files |= {f"{entry['path']}/{name}": sha for name, sha in inside.items()}
+        elif "content" in entry:
+            files[entry["path"]] = self._store("blob", {"content": entry["content"]})[1]["sha"]
+        else:
+            files[entry["path"]] = entry["sha"]
     return self._store("tree", {"files": files})
+
+
+def _get_tree(self: FakeGitHub, m: re.Match[str], _: Any, __: Any) -> tuple[int, Any]:
+    folders: dict[str, dict[str, str]] = {}
+    entries = []
+    for path, sha in self.objects[m[1]]["files"].items():
+        top, slash, rest = path.partition("/")
+        if slash:
+            folders.setdefault(top, {})[rest] = sha
+        else:
+            entries.append({"path": path, "mode": "100644", "type": "blob", "sha": sha, "size": 1})
+    for top, inside in folders.items():
+        sha = self._store("tree", {"files": inside})[1]["sha"]
+        entries.append({"path": top, "mode": "040000", "type": "tree", "sha": sha})
+    return 200, {"sha": m[1], "tree": entries, "truncated": False}
 
 
 def _commit(self: FakeGitHub, _: Any, __: Any, body: Any) -> tuple[int, Any]:
@@ -232,7 +274,7 @@ def _add_ref(self: FakeGitHub, _: Any, __: Any, body: Any) -> tuple[int, Any]:
 
 def _move_ref(self: FakeGitHub, m: re.Match[str], _: Any, body: Any) -> tuple[int, Any]:
     name = unquote(m[1])
-    if self.refs[name] not in self.objects[body["sha"]]["parents"]:
+    if self.refs[name] not in self.objects[body["sha"]]["parents"] and not body.get("force"):
         return 422, {"message": "Update is not a fast forward"}
     self.refs[name] = body["sha"]
     return 200, {"object": {"sha": body["sha"]}}
@@ -243,8 +285,14 @@ def _dispatch(self: FakeGitHub, m: re.Match[str], _: Any, body: Any) -> tuple[in
     return 204, None
 
 
+def _get_runs(self: FakeGitHub, m: re.Match[str], query: Any, _: Any) -> tuple[int, Any]:
+    runs = [d for d in self.dispatched if (d["workflow"], d["ref"]) == (m[1], query["branch"][0])]
+    return 200, {"total_count": len(runs), "workflow_runs": runs[:1]}
+
+
 _ROUTES: tuple[tuple[str, Any], ...] = (
     (r"GET pulls/(\d+)", _get_pull),
+    (r"GET pulls", _get_pulls),
     (r"POST pulls", _open_pull),
     (r"GET pulls/(\d+)/files", _get_files),
     (r"GET contents/(.+)", _get_content),
@@ -260,11 +308,13 @@ _ROUTES: tuple[tuple[str, Any], ...] = (
     ),
     (r"POST git/blobs", lambda self, _m, _q, body: self._store("blob", {"content": body["content"]})),
     (r"POST git/trees", _tree),
+    (r"GET git/trees/([0-9a-f]{40})", _get_tree),
     (r"POST git/commits", _commit),
     (r"GET git/commits/([0-9a-f]{40})", _get_commit),
     (r"GET git/ref/heads/(.+)", _get_ref),
     (r"POST git/refs", _add_ref),
     (r"PATCH git/refs/heads/(.+)", _move_ref),
+    (r"GET actions/workflows/([^/]+)/runs", _get_runs),
     (r"POST actions/workflows/([^/]+)/dispatches", _dispatch),
 )
 

@@ -19,6 +19,8 @@ from pathlib import Path
 from soil_assets.errors import BadInput
 
 _QUIET = {"DVC_NO_ANALYTICS": "1", "DVC_NO_UPDATE_CHECK": "1"}
+#: A remote that answers no more is given up after an hour; a job's own limit ends it without a reason.
+_PATIENCE = 3600.0
 
 
 @dataclass(frozen=True)
@@ -37,12 +39,16 @@ def directory_hash(files: Mapping[str, bytes]) -> str:
     files : mapping of str to bytes
         Every file of the directory by its path in it, ``/``-separated.
     """
-    entries = [
-        {"md5": hashlib.md5(files[name], usedforsecurity=False).hexdigest(), "relpath": name}
-        for name in sorted(files)
-    ]
-    listed = json.dumps(entries, sort_keys=True).encode()
-    return f"{hashlib.md5(listed, usedforsecurity=False).hexdigest()}.dir"
+    return hash_of_digests(
+        {name: hashlib.md5(content, usedforsecurity=False).hexdigest() for name, content in files.items()}
+    )
+
+
+def hash_of_digests(digests: Mapping[str, str]) -> str:
+    """Return the same from the MD5 of each file: a large directory need not be held."""
+    entries = [{"md5": digests[name], "relpath": name} for name in sorted(digests)]
+    listing = json.dumps(entries, sort_keys=True).encode()
+    return f"{hashlib.md5(listing, usedforsecurity=False).hexdigest()}.dir"
 
 
 def pointer_hash(pointer: bytes, file: str) -> str:
@@ -76,15 +82,38 @@ def add(folder: Path, *, push: bool = False) -> Tracked:
     BadInput
         When DVC is not installed, the folder is not in a DVC repository, or DVC refuses.
     """
-    if find_spec("dvc") is None:
-        raise BadInput("DVC is not installed", mend="pip install 'soil-assets[dvc]'")
+    _installed()
     if not folder.is_dir():
         raise BadInput("no such batch folder", file=str(folder))
-    _dvc(folder.parent, "add", "--quiet", "--", folder.name)
+    _dvc(
+        folder.parent,
+        "add",
+        "--",
+        folder.name,
+        mend="run it inside a git repository after 'dvc init', on a folder that git does not ignore",
+    )
     pointer = folder.with_name(f"{folder.name}.dvc")
     if push:
-        _dvc(folder.parent, "push", "--quiet", "--", pointer.name)
+        _dvc(
+            folder.parent,
+            "push",
+            "--",
+            pointer.name,
+            mend=f"set a default remote (dvc remote add -d NAME URL) and its credentials, then dvc push {pointer}",
+        )
     return Tracked(str(pointer), pointer_hash(pointer.read_bytes(), str(pointer)))
+
+
+def can_track(folder: Path) -> bool:
+    """Whether DVC can put this folder under version control where it lies: in a repository, and not ignored by git."""
+    _installed()
+    if not _says(folder.parent, "root"):
+        return False
+    pointer = f"{folder.name}.dvc"
+    ignored = subprocess.run(
+        ["git", "check-ignore", "--quiet", "--", pointer], cwd=folder.parent, capture_output=True, check=False
+    )
+    return ignored.returncode != 0
 
 
 @dataclass(frozen=True)
@@ -96,7 +125,7 @@ class Pulled:
 
 
 def pull(root: Path, folder: str) -> Pulled:
-    """Bring the batches that a commit records, from the default remote, else from the cache.
+    """Bring the batches that a commit records, from the default remote, else from the cache, and verify their bytes.
 
     Parameters
     ----------
@@ -114,60 +143,146 @@ def pull(root: Path, folder: str) -> Pulled:
     Raises
     ------
     BadInput
-        When a batch that the commit records cannot be had.
+        When a batch that the commit records cannot be had, or is not what its pointer says.
     """
-    if find_spec("dvc") is None:
-        raise BadInput("DVC is not installed", mend="pip install 'soil-assets[dvc]'")
+    _installed()
     pointers = sorted(f"{folder}/{p.name}" for p in (root / folder).glob("*.dvc"))
-    note = ""
+    if not pointers:
+        return Pulled("none")
+    refusal = ""
     if _says(root, "config", "core.remote"):
         try:
-            # Without a pointer there may be outputs of the pipeline there, or none: either is right.
-            _dvc(root, "pull", "--quiet", *(pointers or ["--allow-missing", folder]))
+            _dvc(root, "pull", "--", *pointers)
         except BadInput as error:
-            note = f"the remote did not answer: {error.found}"
+            refusal = str(error.found)
         else:
+            _verify(root, pointers)
             return Pulled("remote")
-    if not pointers:
-        return Pulled("none", note)
     try:
-        _dvc(root, "checkout", "--quiet", *pointers)
+        _dvc(root, "checkout", "--", *pointers)
     except BadInput as error:
-        raise BadInput(
+        raise _unavailable(pointers, refusal, str(error.found)) from None
+    _verify(root, pointers)
+    return Pulled("cache", f"the remote did not answer: {refusal}" if refusal else "")
+
+
+def folder_hash(folder: Path) -> str:
+    """Return the hash of a folder's files as they lie there, like `directory_hash`, without holding one in memory."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return hash_of_digests({path.relative_to(folder).as_posix(): _md5(path) for path in files})
+
+
+def _verify(root: Path, pointers: list[str]) -> None:
+    """Compare every batch with its pointer: a cache or a remote may hold other bytes under a hash."""
+    for pointer in pointers:
+        batch = root / pointer.removesuffix(".dvc")
+        expected = pointer_hash((root / pointer).read_bytes(), pointer)
+        found = folder_hash(batch) if batch.is_dir() else _md5(batch) if batch.is_file() else "nothing"
+        if found != expected:
+            raise BadInput(
+                "this batch is not what its pointer says",
+                file=pointer.removesuffix(".dvc"),
+                found=found,
+                expected=expected,
+                mend="remove the folder and .dvc/cache, then pull again; if it stays so, the remote holds other bytes",
+            )
+
+
+def _unavailable(pointers: list[str], refusal: str, checkout: str) -> BadInput:
+    """Return the error that fits DVC's words: no remote, altered here, or not readable from here."""
+    names = ", ".join(pointers)[:300]
+    if "unsaved files" in f"{refusal} {checkout}":
+        return BadInput(
+            "a batch was altered here, and DVC does not overwrite it",
+            file=names,
+            found=refusal or checkout,
+            mend="soil batch add it again, or remove its folder and pull again",
+        )
+    if not refusal:
+        return BadInput(
             "the batches that this commit records cannot be had",
-            file=", ".join(pointers)[:300],
-            found=note or "no remote is set, and the cache lacks them",
-            expected="a remote that can be reached: dvc remote add -d NAME URL",
-            mend=str(error.found or "set the remote and its credentials, then dvc pull"),
-        ) from None
-    return Pulled("cache", note)
+            file=names,
+            found=f"no remote is set, and the cache lacks them: {checkout}",
+            expected="a remote that can be reached",
+            mend="dvc remote add -d NAME URL",
+        )
+    # Of some remotes that do not answer, DVC says what it says of data that nobody pushed.
+    missing = "missing-files" in refusal
+    credentials = "give the remote's credentials to this step, and check its address: dvc remote list"
+    return BadInput(
+        "the data of this commit are not readable here",
+        file=names,
+        found=refusal,
+        mend=f"push them where they were added (soil batch add NAME --push); if they were: {credentials}"
+        if missing
+        else credentials,
+    )
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def _installed() -> None:
+    if find_spec("dvc") is None:
+        raise BadInput("DVC is not installed", mend="pip install 'soil-assets[dvc]'")
+
+
+def _run(where: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    # Without an input, so that a question of DVC's or ssh's is a refusal and no silent wait.
+    return subprocess.run(
+        [sys.executable, "-m", "dvc", *arguments],
+        cwd=where,
+        env={**os.environ, **_QUIET},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+        timeout=_PATIENCE,
+    )
 
 
 def _says(where: Path, *arguments: str) -> str:
     """Return what a ``dvc`` command prints, or nothing where it fails."""
-    command = [sys.executable, "-m", "dvc", *arguments]
-    done = subprocess.run(
-        command, cwd=where, env={**os.environ, **_QUIET}, capture_output=True, text=True, check=False
-    )
+    done = _run(where, *arguments)
     return "" if done.returncode else done.stdout.strip()
 
 
-def _dvc(where: Path, *arguments: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "dvc", *arguments],
-        cwd=where,
-        env={**os.environ, **_QUIET},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def _dvc(where: Path, *arguments: str, mend: str | None = None) -> None:
+    # Never with --quiet: it hides the errors, too.
+    try:
+        done = _run(where, *arguments)
+    except subprocess.TimeoutExpired as error:
+        words = _words(_text(error.stderr), _text(error.stdout))
+        raise BadInput(
+            f"dvc {arguments[0]} did not end",
+            file=str(where),
+            found=f"stopped after {_PATIENCE:.0f} s" + (f": {words}" if words else ""),
+            mend="check that the remote answers, then run it again: what was transferred is not transferred again",
+        ) from None
     if done.returncode:
-        said = [
-            line for line in done.stderr.splitlines() if line.startswith("ERROR")
-        ] or done.stderr.splitlines()
+        words = _words(done.stderr, done.stdout)
         raise BadInput(
             f"dvc {arguments[0]} failed",
             file=str(where),
-            found=(said or ["no message"])[0].removeprefix("ERROR: ")[:500],
-            mend="run it inside a git repository after 'dvc init'; for --push, set a default remote",
+            found=words or f"exit code {done.returncode}, and DVC printed nothing",
+            mend=mend,
         )
+
+
+def _text(output: str | bytes | None) -> str:
+    return output.decode(errors="replace") if isinstance(output, bytes) else output or ""
+
+
+def _words(stderr: str, stdout: str) -> str:
+    """Return DVC's own message: its errors with their continued lines, else the end of what it printed."""
+    lines = [line.rsplit("\r", 1)[-1].strip() for line in stderr.splitlines()]
+    errors, continued = [], False
+    for line in lines:
+        continued = line.startswith("ERROR") or (continued and bool(line))
+        if continued:
+            errors.append(line.removeprefix("ERROR: "))
+    printed = [line for line in (*lines, *map(str.strip, stdout.splitlines())) if line]
+    return "; ".join(errors or printed[-5:])[:1000]

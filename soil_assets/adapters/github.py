@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -152,7 +152,7 @@ class GitHub:
             blobs[path] = self.call("POST", "git/blobs", encoded)["sha"]
         entries = [{"path": p, "mode": "100644", "type": "blob", "sha": sha} for p, sha in blobs.items()]
         for attempt in range(8):
-            head = self._head(branch)
+            head = self.head(branch)
             parent = head or base
             tree: dict[str, Any] = {"tree": entries}
             if parent is not None:
@@ -177,21 +177,47 @@ class GitHub:
                 return commit
         raise AssertionError("the loop returns or raises")
 
-    def branch_exists(self, branch: str) -> bool:
-        """Whether the repository has a branch of this name."""
-        return self._head(branch) is not None
+    def prune(self, branch: str, dropped: Collection[str], head: str, message: str) -> str:
+        """Rewrite a branch as one commit without these entries of its top folder; return the new commit.
 
-    def open_pull_request(self, title: str, head: str, base: str, body: str) -> dict[str, Any]:
-        """Open a pull request."""
-        facts = {"title": title, "head": head, "base": base, "body": body, "maintainer_can_modify": True}
-        made: dict[str, Any] = self.call("POST", "pulls", facts)
-        return made
+        Parameters
+        ----------
+        head : str
+            The commit that ``dropped`` was chosen from: a branch that moved meanwhile is not rewritten.
 
-    def start_workflow(self, file: str, ref: str, inputs: Mapping[str, str]) -> None:
-        """Start a workflow by hand: what a job's own token opens or pushes starts none."""
-        self.call("POST", f"actions/workflows/{quote(file)}/dispatches", {"ref": ref, "inputs": dict(inputs)})
+        Raises
+        ------
+        BadInput
+            When another job wrote to the branch meanwhile.
+        """
+        kept = [entry for entry in self.top_entries(head) if entry["path"] not in dropped]
+        entries = [{key: entry[key] for key in ("path", "mode", "type", "sha")} for entry in kept]
+        readme = {"path": "README.md", "mode": "100644", "type": "blob", "content": f"{message}\n"}
+        entries = [*(entry for entry in entries if entry["path"] != "README.md"), readme]
+        tree = self.call("POST", "git/trees", {"tree": entries})["sha"]
+        commit = self.call("POST", "git/commits", {"message": message, "tree": tree, "parents": []})["sha"]
+        # GitHub moves no branch on a condition; the moment between this look and the move is all that is left.
+        if self.head(branch) != head:
+            raise BadInput(
+                "another job wrote to the branch while it was pruned",
+                found=branch,
+                mend="nothing was changed: run it again",
+            )
+        self.call("PATCH", f"git/refs/heads/{quote(branch)}", {"sha": commit, "force": True})
+        return str(commit)
 
-    def _head(self, branch: str) -> str | None:
+    def top_entries(self, commit: str) -> list[dict[str, Any]]:
+        """Return the entries of a commit's top folder: ``path``, ``mode``, ``type``, ``sha``."""
+        tree = self.call("GET", f"git/commits/{commit}")["tree"]["sha"]
+        listing = self.call("GET", f"git/trees/{tree}")
+        if listing.get("truncated"):
+            raise BadInput(
+                "GitHub cut the listing of a folder", found=commit, mend="prune it by hand with git"
+            )
+        return list(listing["tree"])
+
+    def head(self, branch: str) -> str | None:
+        """Return the commit of a branch, or None when there is none of this name."""
         try:
             return str(self.call("GET", f"git/ref/heads/{quote(branch)}")["object"]["sha"])
         except Refused as error:
@@ -199,10 +225,44 @@ class GitHub:
                 return None
             raise
 
+    def branch_exists(self, branch: str) -> bool:
+        """Whether the repository has a branch of this name."""
+        return self.head(branch) is not None
+
+    def open_pull_request(self, title: str, head: str, base: str, body: str) -> dict[str, Any]:
+        """Open a pull request."""
+        facts = {"title": title, "head": head, "base": base, "body": body, "maintainer_can_modify": True}
+        made: dict[str, Any] = self.call("POST", "pulls", facts)
+        return made
+
+    def pull_requests_of(self, branch: str) -> list[dict[str, Any]]:
+        """Return the pull requests of a branch of this repository, open or closed, the newest first."""
+        owner = self.repository.partition("/")[0]
+        listing = self._pages(f"pulls?head={quote(f'{owner}:{branch}', safe='')}&state=all")
+        # A filter that GitHub does not understand is none: it would list every pull request.
+        return [
+            request
+            for request in listing
+            if request["head"]["ref"] == branch
+            and ((request["head"].get("repo") or {}).get("full_name") or "").lower()
+            == self.repository.lower()
+        ]
+
+    def was_started(self, file: str, branch: str) -> bool:
+        """Whether a workflow ever ran on a branch."""
+        runs = self.call(
+            "GET", f"actions/workflows/{quote(file)}/runs?branch={quote(branch, safe='')}&per_page=1"
+        )
+        return int(runs["total_count"]) > 0
+
+    def start_workflow(self, file: str, ref: str, inputs: Mapping[str, str]) -> None:
+        """Start a workflow by hand: what a job's own token opens or pushes starts none."""
+        self.call("POST", f"actions/workflows/{quote(file)}/dispatches", {"ref": ref, "inputs": dict(inputs)})
+
     def _pages(self, path: str) -> Iterator[dict[str, Any]]:
         page = 1
         while True:
-            found = self.call("GET", f"{path}?per_page={_PER_PAGE}&page={page}")
+            found = self.call("GET", f"{path}{'&' if '?' in path else '?'}per_page={_PER_PAGE}&page={page}")
             yield from found
             if len(found) < _PER_PAGE:
                 return

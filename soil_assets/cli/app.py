@@ -63,6 +63,7 @@ from soil_assets.cli import (  # noqa: E402  # each registers its commands
     pipeline,  # noqa: F401
     platform,  # noqa: F401
     policy,  # noqa: F401
+    propose,  # noqa: F401
     reference,  # noqa: F401
     registry,  # noqa: F401
     release,  # noqa: F401

@@ -160,22 +160,25 @@ def batch_add(
     push: Annotated[bool, typer.Option(help="Push it to DVC's default remote, too.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Put a batch under DVC: git keeps a pointer, the batch's DVC hash becomes its version in Dagster."""
-    from soil_assets.adapters.dvc import add
-    from soil_assets.storage import is_local, local_path, safe_key
+    """Put a batch under DVC: git keeps a pointer, the batch's DVC hash becomes its version in Dagster.
 
-    soil = _soil()
-    folder = Path(batch)
-    if not folder.is_dir():
-        if not is_local(soil.landing.url):
-            raise BadInput("DVC adds local folders only", found=soil.landing.url, mend="name a local folder")
-        folder = local_path(soil.landing.where(safe_key(batch, "batch name")))
-    tracked = add(folder.absolute(), push=push)
+    Run it in the repository's folder. A batch of a landing zone that git ignores, or that is elsewhere, is copied into
+    batches/ first.
+    """
+    from soil_assets.adapters.dvc import add
+    from soil_assets.pull_request.baseline import BATCHES
+    from soil_assets.pull_request.tracking import tracking_folder
+
+    folder = tracking_folder(batch, _soil().landing, Path(BATCHES))
+    tracked = add(folder, push=push)
     facts = {"pointer": tracked.pointer, "version": f"dvc:{tracked.md5}", "pushed": push}
     if as_json:
         show_json(facts)
     else:
-        show(f"{tracked.pointer}: {facts['version']}; commit the pointer with git")
+        pushed = ", pushed to the default remote" if push else ""
+        ignored = Path(tracked.pointer).with_name(".gitignore")
+        show(f"{tracked.pointer}: {facts['version']}{pushed}")
+        show(f"commit its pointer: git add {tracked.pointer} {ignored}")
 
 
 @batch_app.command("pull")
@@ -183,19 +186,22 @@ def batch_pull(
     folder: Annotated[str, typer.Option(help="Where the repository keeps its batches.")] = "batches",
     as_json: AsJson = False,
 ) -> None:
-    """Bring the batches that this commit records: from DVC's remote where one is set, else from its cache."""
+    """Bring the batches that this commit records: from DVC's remote where one is set, else from its cache.
+
+    Every batch is compared with its pointer: other bytes are an error.
+    """
     from soil_assets.adapters.dvc import pull
 
     pulled = pull(Path(), folder)
     if as_json:
         show_json(vars(pulled))
     else:
-        told = {
+        sources = {
             "remote": "brought from the remote",
             "cache": "taken from the cache",
             "none": "nothing to bring",
         }
-        show(told[pulled.source] + (f" ({pulled.note})" if pulled.note else ""))
+        show(sources[pulled.source] + (f" ({pulled.note})" if pulled.note else ""))
 
 
 @batch_app.command("accept")

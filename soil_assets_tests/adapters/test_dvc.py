@@ -10,11 +10,12 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from soil_assets.adapters.dvc import add, directory_hash, pointer_hash
+from soil_assets.adapters.dvc import add, directory_hash, pointer_hash, pull
 from soil_assets.defs.landing_zone import all_files, batch_version, land_copy
 from soil_assets.errors import BadInput
 from soil_assets.storage import Store
@@ -134,6 +135,51 @@ def test_a_commit_brings_exactly_its_data_from_s3(repository: Path, endpoint: st
         there = Store(str(clone / "landing"))
         assert batch_version(there, "b1") == version
         assert len(there.read("b1/spectra.csv").splitlines()) == rows + 1
+
+
+@pytest.mark.slow
+def test_a_private_remote_without_credentials_is_told_in_dvcs_words(
+    repository: Path, endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dvc(repository, "remote", "add", "-q", "-d", "s3", "s3://batches/store")
+    dvc(repository, "remote", "modify", "-q", "s3", "endpointurl", endpoint)
+    for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "DEFAULT_REGION"):
+        monkeypatch.setenv(f"AWS_{name}", "test")
+    drop(Store(str(repository / "landing")), "sample_id,1000\na,1\n")
+    add(repository / "landing" / "b1", push=True)
+    shutil.rmtree(repository / ".dvc" / "cache")
+    shutil.rmtree(repository / "landing" / "b1")
+    with allowing(endpoint, 0), pytest.raises(BadInput, match="not readable here") as refused:
+        pull(repository, "landing")
+    assert "403" in str(refused.value.found)
+    for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(f"AWS_{name}")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    with pytest.raises(BadInput, match="not readable here") as nameless:
+        pull(repository, "landing")
+    assert "Unable to locate credentials" in str(nameless.value.found)
+    assert not (repository / "landing" / "b1").exists()
+    for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(f"AWS_{name}", "test")
+    assert pull(repository, "landing").source == "remote"
+
+
+@contextmanager
+def allowing(endpoint: str, requests: int) -> Iterator[None]:
+    """Let the S3 endpoint answer so many requests more, and then refuse those whose key it does not know."""
+    _allow(endpoint, requests)
+    try:
+        yield
+    finally:
+        _allow(endpoint, 1_000_000)
+
+
+def _allow(endpoint: str, requests: int) -> None:
+    request = urllib.request.Request(  # noqa: S310  # loopback
+        f"{endpoint}/moto-api/reset-auth", data=str(requests).encode(), headers={"content-type": "text/plain"}
+    )
+    urllib.request.urlopen(request, timeout=10).close()  # noqa: S310  # loopback
 
 
 def test_outside_a_repository_it_says_what_to_do(tmp_path: Path) -> None:
