@@ -134,7 +134,10 @@ def test_the_workflows_hold_against_the_schema_and_zizmor() -> None:
         ["zizmor", "--offline", "--no-progress"],
     ):
         checked = subprocess.run(
-            [str(BIN / command[0]), *command[1:], *map(str, FILES)], capture_output=True, text=True, check=False
+            [str(BIN / command[0]), *command[1:], *map(str, FILES)],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert checked.returncode == 0, checked.stdout + checked.stderr
 

@@ -104,7 +104,9 @@ def test_what_runs_on_a_forks_event_with_rights_runs_nothing_of_the_fork() -> No
     [job] = workflow["jobs"].values()
     assert workflow["on"] == {"pull_request_target": {"types": ["labeled"]}}
     assert job["environment"] == "with-data"
-    assert "vars.SOIL_DATA_FORKS == 'true'" in job["if"], "an environment that nobody made lets everything through"
+    assert "vars.SOIL_DATA_FORKS == 'true'" in job["if"], (
+        "an environment that nobody made lets everything through"
+    )
     assert job["permissions"] == {"actions": "write", "contents": "write"}
     assert "secrets." not in json.dumps(job)
     for step in job["steps"]:
@@ -131,7 +133,7 @@ def test_what_validates_a_change_restores_nothing_of_an_earlier_run(name: str) -
 
 
 def test_the_steps_of_a_validation_have_the_right_conditions() -> None:
-    """The report after a gate that said no, never without a baseline; the artifact always; the rest one after another."""
+    """The report after a gate that said no, never without a baseline; the artifact always."""
     by_command = {s.get("run", s.get("uses", "")).split("@")[0]: s for s in steps("validation.yml")}
     assert by_command["actions/upload-artifact"]["if"] == "always()"
     report = by_command['soil --repository report --out report --pull-request "${NUMBER:?}"']
@@ -139,11 +141,15 @@ def test_the_steps_of_a_validation_have_the_right_conditions() -> None:
     assert "steps.baseline.outcome == 'success'" in report["if"]
     plain = "steps.change.outputs.kind != 'documentation'"
     for command in ("soil batch pull", 'soil baseline --against "${BASE:?}"', "dvc repro evaluate"):
-        assert by_command[command]["if"] == plain, "no condition on an outcome: a failed step before it skips it"
+        assert by_command[command]["if"] == plain, (
+            "no condition on an outcome: a failed step before it skips it"
+        )
     assert not any("continue-on-error" in step for step in steps("validation.yml"))
     limits = [step["timeout-minutes"] for step in steps("validation.yml") if "timeout-minutes" in step]
     [job] = load("validation.yml")["jobs"].values()
-    assert sum(limits) < job["timeout-minutes"], "a step ends before its job, so that the artifact is uploaded"
+    assert sum(limits) < job["timeout-minutes"], (
+        "a step ends before its job, so that the artifact is uploaded"
+    )
 
 
 @pytest.mark.parametrize("name", ["comment.yml", "cml.yaml"])
