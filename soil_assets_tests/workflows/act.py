@@ -30,9 +30,10 @@ categories: [instrument]
 reference: nrw115-reference
 benchmark: nrw115-benchmark
 axis: {start: 3796, stop: 552, step: 12, unit: cm-1, quantity: absorbance}
+recipe: {max_components: 6, folds: 3}
 policy:
   drift: {permutations: 199}
-  model: {bootstrap: 200, max_components: 6, folds: 3, when_cannot_tell: hold}
+  model: {bootstrap: 200, when_cannot_tell: hold}
 """
 _STUBS = {
     "actions/setup-python": "echo python",
@@ -123,11 +124,6 @@ def copy_of(repo: Path, folder: Path) -> Path:
     other = folder / "repo"
     shutil.copytree(repo, other, symlinks=True)
     return other
-
-
-def take_state(ran: Ran, repo: Path) -> None:
-    """Bring back what a run's caches keep, and what its author would commit: lock, figures."""
-    shutil.copytree(ran.artifacts / "state", repo, symlinks=True, dirs_exist_ok=True)
 
 
 def run(

@@ -37,22 +37,26 @@ elif "/git/trees/" in call[1]:
 """
 
 
+def gh(folder: Path) -> Path:
+    """Write ``gh`` into a folder of tools; return that folder, for a job's PATH."""
+    tools = folder / "tools"
+    tools.mkdir(exist_ok=True)
+    program = tools / "gh"
+    program.write_text(_GH.format(python=sys.executable, log=str(folder / "called.txt")), encoding="utf-8")
+    program.chmod(0o755)
+    return tools
+
+
 class Recorded:
     """A checkout whose ``soil``, ``dvc`` and ``gh`` are recorded."""
 
     def __init__(self, repo: Path) -> None:
         self.repo = repo
         self.log = repo.parent / "called.txt"
-        self.tools = repo.parent / "tools"
-        self.tools.mkdir()
+        self.tools = gh(repo.parent)
         programs = (repo / ".venv").resolve() / "bin"
-        for place, text in (
-            (programs / "soil", _COMMAND.format(log=self.log)),
-            (programs / "dvc", _COMMAND.format(log=self.log)),
-            (self.tools / "gh", _GH.format(python=sys.executable, log=str(self.log))),
-        ):
-            place.write_text(text, encoding="utf-8")
-            place.chmod(0o755)
+        for name in ("soil", "dvc"):
+            (programs / name).write_text(_COMMAND.format(log=self.log), encoding="utf-8")
 
     def calls(self) -> list[tuple[str, str]]:
         """Return what was called since the last time: the command, and the key that it could see."""
