@@ -10,10 +10,10 @@ PYTEST_ARGS ?= -n $(shell echo $$(( $$(nproc 2>/dev/null || echo 2) + 2 ))) --di
 export SOIL_HOME    ?= $(CURDIR)/.soil
 export DAGSTER_HOME ?= $(CURDIR)
 
-.PHONY: demo ui setup test check format lint types docs secrets sbom audit lock clean help
+.PHONY: demo ui setup test test-without-data check format lint types docs secrets sbom audit lock clean help
 
 help:            ## this list
-	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## ?/\t/' | expand -t 12
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## ?/\t/' | expand -t 12
 
 demo: $(VENV)/run-time.stamp  ## set-up, then the whole chain on real spectra
 	@$(BIN)/soil demo
@@ -25,6 +25,10 @@ setup: $(VENV)/dev.stamp $(VENV)/sbom.stamp  ## everything: run time, developmen
 
 test: $(VENV)/dev.stamp $(VENV)/sbom.stamp  ## set-up, then the tests
 	@$(BIN)/pytest -q $(PYTEST_ARGS)
+
+test-without-data: $(VENV)/dev.stamp  ## tests that can read data beside the checkout, in a clone that has none beside it
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && git clone -q . "$$folder/clone" && cd "$$folder/clone" \
+	&& PYTHONPATH="$$folder/clone" "$(CURDIR)/$(BIN)/python" -m pytest -q $(PYTEST_ARGS) -m "shared and not slow"
 
 check: lint types test        ## format, lint, types and tests: what CI runs
 
@@ -57,6 +61,7 @@ lock: $(BIN)/uv               ## compile the pins again (hashed, no index addres
 	$(UV) compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" -c requirements.txt --extra s3 --extra gcs --extra azure pyproject.toml -o requirements-cloud.txt
 	$(UV) compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" -c requirements.txt --extra serve --extra server --extra s3 --extra k8s --extra alerts pyproject.toml -o deploy/docker/requirements.txt
 	$(UV) compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" --group sbom -o .ci/requirements-sbom.txt
+	$(UV) compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" .github/requirements-dagster-cloud.in -o .github/requirements-dagster-cloud.txt
 
 clean:           ## forget the demo's instance
 	rm -rf .soil

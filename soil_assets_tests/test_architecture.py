@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,31 @@ HEAVY = (
     "matplotlib.pyplot",
     "pandas",
 )
+
+
+def test_tests_name_the_data_beside_a_checkout_in_one_place() -> None:
+    """A test that reads them by another way would never run where they are absent."""
+    tests = PACKAGE.parent / "soil_assets_tests"
+    readers = {
+        f"soil_assets.benchmarks.{f.stem}"
+        for f in (PACKAGE / "benchmarks").glob("*.py")
+        if re.search(r"""["'/.]shared["'/]""", f.read_text(encoding="utf-8"))
+    }
+    assert len(readers) >= 3
+    while more := {
+        f"soil_assets.benchmarks.{f.stem}"
+        for f in (PACKAGE / "benchmarks").glob("*.py")
+        if _imports(f) & readers and f"soil_assets.benchmarks.{f.stem}" not in readers
+    }:
+        readers |= more
+    for file in tests.rglob("*.py"):
+        text = file.read_text(encoding="utf-8")
+        if file.name in ("shared.py", "test_architecture.py"):
+            continue
+        assert not re.search(r"""["']shared["']|\.\./shared""", text), f"{file}: use soil_assets_tests.shared"
+        reads = "soil_assets_tests.shared" in _imports(file) or _imports(file) & readers
+        if reads and file.name.startswith("test_"):
+            assert "pytest.mark.shared" in text, f"{file}: pytestmark = pytest.mark.shared"
 
 
 def _files(*rooms: str) -> list[Path]:

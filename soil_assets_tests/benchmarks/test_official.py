@@ -12,9 +12,11 @@ from soil_assets.errors import BadInput
 from soil_assets.modeling.pretreatment import average, chain, snv
 from soil_assets.modeling.recipe import Recipe
 from soil_assets.spectra.embedded import limesoda
+from soil_assets_tests.shared import SHARED, needs
+
+pytestmark = pytest.mark.shared
 
 QUICK = Recipe.stack(pretreatments=(chain(average(60), snv()),), folds=5, repeats=1)
-SHARED = Path("../shared")
 
 
 @pytest.mark.parametrize("name", names())
@@ -95,7 +97,7 @@ def test_coverage_is_judged_with_its_calibration() -> None:
     assert covered < low
 
 
-@pytest.mark.skipif(not (SHARED / "published").is_dir(), reason="published results are not on this machine")
+@needs(SHARED / "published")
 def test_published_values_are_brought_to_our_unit() -> None:
     tasks = [t for _, found in limesoda_tasks(QUICK, ["MG.44"]) for t in found]
     table = limesoda_table(tasks).set_index("property")

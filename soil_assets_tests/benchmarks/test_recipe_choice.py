@@ -21,6 +21,8 @@ from soil_assets.benchmarks.scored_sets import limesoda_set
 from soil_assets.modeling.learners import TrainingData
 from soil_assets.modeling.stack import StackBasis, better_of, repeated_folds, solve
 
+pytestmark = pytest.mark.shared
+
 
 def made_up() -> Results:
     """Variant b is better on sets 1 and 2, worse on 3."""

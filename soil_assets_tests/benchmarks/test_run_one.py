@@ -18,8 +18,9 @@ from soil_assets.benchmarks.user_sets import user_set
 from soil_assets.cli.app import app
 from soil_assets.errors import BadInput
 from soil_assets.spectra.embedded import limesoda
+from soil_assets_tests.shared import SHARED, needs
 
-SHARED = Path("../shared")
+pytestmark = pytest.mark.shared
 
 
 @pytest.fixture
@@ -154,7 +155,7 @@ def test_a_book_that_was_tampered_with_is_refused(tmp_path: Path) -> None:
         book.entries()
 
 
-@pytest.mark.skipif(not (SHARED / "published").is_dir(), reason="published results are not on this machine")
+@needs(SHARED / "published")
 def test_a_shipped_set_beside_its_published_results(tmp_path: Path) -> None:
     book = LookBook(tmp_path / "looks.jsonl")
     found = run("limesoda", book, "t", learner_name="pls", only=("MG.44",))

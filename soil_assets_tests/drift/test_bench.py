@@ -21,6 +21,9 @@ from soil_assets.benchmarks.drift_sets import CONFIRMATION, FOREIGN, IN_CONTROL,
 from soil_assets.config import DriftPolicy
 from soil_assets.drift.compare import compare
 from soil_assets.drift.profile import fit_profile
+from soil_assets_tests.shared import DATA, needs
+
+pytestmark = pytest.mark.shared
 
 
 def test_wilson_intervals_are_the_published_ones() -> None:
@@ -68,6 +71,7 @@ def test_every_held_change_is_judged_two_hundred_times_on_every_set_that_can_hol
         assert found >= held - ({"5 of 20 foreign"} if (name, "5 of 20 foreign") not in counted else set())
 
 
+@needs(DATA / "kssl_mir_500")  # its partner for foreign scans
 def test_batches_are_judged_with_the_models_of_their_reference() -> None:
     wet = next(iter(CHANGES))
     found = batches("H.138", [(NOTHING, 20, 2), (wet, 20, 2)], seed=0)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -22,6 +20,9 @@ from soil_assets.drift.pool import soils_of
 from soil_assets.drift.profile import fit_profile
 from soil_assets.spectra.axis import Axis
 from soil_assets.spectra.batch import SpectralBatch
+from soil_assets_tests.shared import DATA
+
+pytestmark = pytest.mark.shared
 
 POLICY = DriftPolicy(permutations=199)
 
@@ -125,6 +126,6 @@ def test_foreign_sets_follow_their_rule() -> None:
 
 
 def test_the_sets_beside_the_repository_are_found() -> None:
-    if not (Path(__file__).resolve().parents[2].parent / "shared" / "data").is_dir():
+    if not DATA.is_dir():
         pytest.skip("no sets beside the repository")
     assert all(available(name) for name in IN_CONTROL)

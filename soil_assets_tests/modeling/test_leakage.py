@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,6 +10,9 @@ from soil_assets.errors import BadInput
 from soil_assets.modeling.leakage import benchmark_leakage
 from soil_assets.spectra.axis import Axis
 from soil_assets.spectra.batch import SpectralBatch, concatenate
+from soil_assets_tests.shared import DATA
+
+pytestmark = pytest.mark.shared
 
 Parts = tuple[SpectralBatch, SpectralBatch]
 
@@ -91,7 +93,6 @@ def test_flat_spectra_neither_leak_nor_stop_the_search(parts: Parts) -> None:
     assert found["benchmark_row"].tolist() == [7]
 
 
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 LIBRARIES = {
     "kssl": DATA / "kssl_mir_500" / "kssl_toy_mir.parquet",
     "nirsoil": DATA / "nirsoil" / "nirsoil.parquet",

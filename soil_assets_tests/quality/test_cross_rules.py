@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,9 +10,12 @@ from soil_assets.spectra.catalogue import built_in_catalogue
 from soil_assets.spectra.embedded import limesoda
 from soil_assets.spectra.lab import standardise
 from soil_assets_tests.quality.batches import judge, real
+from soil_assets_tests.shared import DATA, needs
+
+pytestmark = pytest.mark.shared
 
 CATALOGUE = built_in_catalogue()
-OSSL = Path("../shared/data/ossl_layout/neospectra_tables/neospectra_soillab_v1.2.csv")
+OSSL = DATA / "ossl_layout/neospectra_tables/neospectra_soillab_v1.2.csv"
 
 
 def told(**properties):
@@ -185,7 +186,7 @@ def test_two_spellings_of_one_id_are_doubted():
     assert finding["found"] == "1 ids in several spellings: 'A 1' and 'a-1'"
 
 
-@pytest.mark.skipif(not OSSL.exists(), reason="the OSSL tables are not here")
+@needs(OSSL)
 def test_ossl_rows_are_judged_by_their_own_units():
     table = pd.read_csv(OSSL)
     standard, _ = standardise(table, CATALOGUE)

@@ -11,11 +11,13 @@ from soil_assets.spectra.axis import Axis
 from soil_assets.spectra.batch import SpectralBatch
 from soil_assets.spectra.harmonise import harmonise
 from soil_assets_tests.quality.batches import judge, real
+from soil_assets_tests.shared import DATA
 
-SHARED = Path("../shared/data")
-KSSL = SHARED / "kssl_mir_500/kssl_toy_mir.parquet"
-AFSIS = SHARED / "afsis_mir_113/afspec.parquet"
-NIRSOIL = SHARED / "nirsoil/nirsoil.parquet"
+pytestmark = pytest.mark.shared
+
+KSSL = DATA / "kssl_mir_500/kssl_toy_mir.parquet"
+AFSIS = DATA / "afsis_mir_113/afspec.parquet"
+NIRSOIL = DATA / "nirsoil/nirsoil.parquet"
 #: The range that all mid-infrared instruments here have in common.
 MIR = Axis.regular(3796, 604, 4, "cm-1")
 

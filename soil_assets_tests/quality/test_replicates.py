@@ -1,5 +1,4 @@
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,8 +11,11 @@ from soil_assets.spectra.catalogue import built_in_catalogue
 from soil_assets.spectra.harmonise import harmonise, to_quantity
 from soil_assets.spectra.lab import join_lab
 from soil_assets_tests.quality.batches import AXIS, judge, real
+from soil_assets_tests.shared import DATA, needs
 
-YAMSYS = Path("../shared/data/yamsys_mir_opus/yamsys_replicates.parquet")
+pytestmark = pytest.mark.shared
+
+YAMSYS = DATA / "yamsys_mir_opus/yamsys_replicates.parquet"
 
 
 def replicated(times=3, samples=20, noise=0.003):
@@ -114,7 +116,7 @@ def test_averaging_without_replicates_changes_no_spectrum():
     assert average_replicates(batch.take([])).samples.empty
 
 
-@pytest.mark.skipif(not YAMSYS.exists(), reason="the yamsys data are not here")
+@needs(YAMSYS)
 def test_the_2_and_6_fold_replicates_of_yamsys_are_told_and_its_barium_ph_is_doubted():
     table = pd.read_parquet(YAMSYS)
     bands = [c for c in table.columns if c.replace(".", "").isdigit()]

@@ -15,6 +15,9 @@ from soil_assets.serving.describe import EXAMPLE
 from soil_assets.spectra.parquet import to_parquet
 from soil_assets_tests.delivery.models import field, model
 from soil_assets_tests.serving.registered import Client, Home, body, client_of
+from soil_assets_tests.shared import DATA
+
+pytestmark = pytest.mark.shared
 
 JSON = {"content-type": "application/json"}
 FILE = {"content-type": "application/octet-stream"}
@@ -259,9 +262,8 @@ def test_a_file_is_answered_like_its_spectra(client: Client, name: str, make: An
 
 
 def test_an_instruments_file(client: Client) -> None:
-    from pathlib import Path
 
-    folder = Path(__file__).resolve().parents[3] / "shared" / "data" / "yamsys_mir_opus"
+    folder = DATA / "yamsys_mir_opus"
     found = sorted(folder.rglob("*.0"))
     if not found:
         pytest.skip("no instrument files beside the repository")

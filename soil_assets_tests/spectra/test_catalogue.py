@@ -1,6 +1,5 @@
 import csv
 import math
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -9,9 +8,12 @@ from hypothesis import strategies as st
 from soil_assets.errors import BadInput
 from soil_assets.spectra.catalogue import BUILT_IN, Property, built_in_catalogue
 from soil_assets.spectra.units import UNIT_FACTORS, normalise_unit, ossl_unit, split_header
+from soil_assets_tests.shared import DATA, needs
+
+pytestmark = pytest.mark.shared
 
 CATALOGUE = built_in_catalogue()
-OSSL = Path("../shared/data/ossl_layout/ossl_level0_to_level1_soillab_harmonization.csv")
+OSSL = DATA / "ossl_layout/ossl_level0_to_level1_soillab_harmonization.csv"
 
 
 @pytest.mark.parametrize("prop", BUILT_IN.values(), ids=lambda p: p.name)
@@ -30,7 +32,7 @@ def test_no_name_means_two_properties():
     assert len(names) == len(set(names))
 
 
-@pytest.mark.skipif(not OSSL.exists(), reason="the OSSL naming tables are not here")
+@needs(OSSL)
 def test_every_numeric_name_of_the_ossl_is_known():
     with OSSL.open() as stream:
         rows = [r for r in csv.DictReader(stream) if r["ossl_unit_level0"] not in ("txt", "class")]

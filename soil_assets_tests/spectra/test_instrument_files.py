@@ -24,10 +24,10 @@ from soil_assets.spectra.readers.asdf import decode_table
 from soil_assets.spectra.readers.assemble import assemble
 from soil_assets.spectra.readers.scans import ReadOptions, Scans
 from soil_assets.spectra.readers.source import Source
+from soil_assets_tests.shared import DATA, needs
 
-DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 FILES = DATA / "instrument_files"
-pytestmark = pytest.mark.skipif(not FILES.is_dir(), reason="the instrument files are not on this machine")
+pytestmark = [pytest.mark.shared, needs(FILES)]
 
 #: Files that are no spectra of absorbance or reflectance, with the words that must be in the message.
 REFUSED = {

@@ -15,8 +15,10 @@ from soil_assets.spectra.read import read, read_source
 from soil_assets.spectra.readers.assemble import assemble
 from soil_assets.spectra.readers.scans import ReadOptions, Scans
 from soil_assets.spectra.readers.source import Source
+from soil_assets_tests.shared import DATA
 
-DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
+pytestmark = pytest.mark.shared
+
 BATCH = made.real_batch()
 FIRST, LAST = float(BATCH.axis.values[0]), float(BATCH.axis.values[-1])
 ONE = made.opus(BATCH.spectra[0], FIRST, LAST)

@@ -13,6 +13,8 @@ from soil_assets.benchmarks.instrument_files import all_formats
 from soil_assets.spectra import read as read_module
 from soil_assets.spectra.read import read
 
+pytestmark = pytest.mark.shared
+
 
 def test_fuzz_covers_every_format_and_finds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench_fuzz, "_CASES_A_CHILD", 100)
