@@ -20,6 +20,7 @@ LOCKS = (
     "requirements-cloud.txt",
     "deploy/docker/requirements.txt",
     ".ci/requirements-sbom.txt",
+    ".github/requirements-dagster-cloud.txt",
 )
 SERVICE = "https://api.osv.dev/v1/query"
 ACCEPTED = ROOT / ".ci" / "audit-accepted.txt"

@@ -10,7 +10,7 @@ import typer
 
 from soil_assets.cli.app import app
 from soil_assets.cli.console import AsJson, say, show, show_json
-from soil_assets.config import load_settings
+from soil_assets.config import Settings, load_settings
 from soil_assets.errors import BadInput
 
 
@@ -53,14 +53,34 @@ def candidate(
     as_json: AsJson = False,
 ) -> None:
     """Write the models of the last training and their figures on the benchmark, for DVC to track."""
+    figures = write_candidates(load_settings(), models, metrics)
+    if as_json:
+        show_json({"models": None if models is None else str(models), "metrics": figures})
+    else:
+        show(", ".join(f"{prop} RMSE {f['rmse']:.4g}" for prop, f in figures.items()) or "no figures")
+
+
+def write_candidates(settings: Settings, models: Path | None, metrics: Path | None) -> dict[str, Any]:
+    """Write candidates into a folder and their benchmark figures into a file, where these are named.
+
+    Returns
+    -------
+    dict of str to dict
+        The figures by property.
+
+    Raises
+    ------
+    BadInput
+        When models are asked for and a property has none.
+    """
     from soil_assets.cli.inputs import soil_of
     from soil_assets.defs.io import has_value, load_value
     from soil_assets.modeling.artifact import save
     from soil_assets.reporting.decision_figures import tracked_figures
 
-    soil = soil_of(load_settings())
-    found: dict[str, Any] = {}
-    for prop in soil.settings.properties:
+    soil = soil_of(settings)
+    figures: dict[str, Any] = {}
+    for prop in settings.properties:
         if models is not None:
             if not has_value(soil.data, "trained_models", prop):
                 raise BadInput(
@@ -68,16 +88,11 @@ def candidate(
                 )
             save(load_value(soil.data, "trained_models", prop), models / prop)
         if has_value(soil.data, "benchmark_evaluations", prop):
-            found[prop] = tracked_figures(load_value(soil.data, "benchmark_evaluations", prop))
+            figures[prop] = tracked_figures(load_value(soil.data, "benchmark_evaluations", prop))
     if metrics is not None:
-        text = json.dumps(found, indent=1, sort_keys=True, allow_nan=False)
+        text = json.dumps(figures, indent=1, sort_keys=True, allow_nan=False)
         metrics.write_text(text + "\n", encoding="utf-8")
-    if as_json:
-        show_json({"models": None if models is None else str(models), "metrics": found})
-    else:
-        show(
-            ", ".join(f"{prop} RMSE {figures['rmse']:.4g}" for prop, figures in found.items()) or "no figures"
-        )
+    return figures
 
 
 @app.command()

@@ -25,8 +25,16 @@ def run(
         ),
     ] = False,
     record: Annotated[
-        Path | None,
-        typer.Option(help="With --each: write versions and verdicts of what was made here (JSON)."),
+        list[str] | None,
+        typer.Option(
+            help="With --each: write versions and verdicts of what was made here (JSON); ASSET=FILE for one asset alone."
+        ),
+    ] = None,
+    models: Annotated[
+        Path | None, typer.Option(help="With --each: write the candidates here, as soil candidate does.")
+    ] = None,
+    metrics: Annotated[
+        Path | None, typer.Option(help="With --each: write their benchmark figures here (JSON).")
     ] = None,
     go_on: Annotated[
         bool,
@@ -48,13 +56,16 @@ def run(
         raise BadInput(
             "--each takes every partition", found=f"--partition {partition}", mend="name one of the two"
         )
-    if not each and (record is not None or go_on):
-        raise BadInput("--record and --go-on belong to --each", mend="add --each")
+    if not each and (record or go_on or models is not None or metrics is not None):
+        raise BadInput("--record, --models, --metrics and --go-on belong to --each", mend="add --each")
     settings = load_settings()
     definitions = build_definitions(settings)
     with open_instance() as instance:
         if each:
-            _run_each(definitions, instance, settings, selection, record, go_on, as_json)
+            from soil_assets.cli.pipeline import write_candidates
+
+            _run_each(definitions, instance, settings, selection, record or [], go_on, as_json)
+            write_candidates(settings, models, metrics)
             return
         if partition is not None:  # a batch that no daemon has seen yet
             add_landed_batches(instance, settings)
@@ -92,7 +103,7 @@ def _run_each(
     instance: Any,
     settings: Any,
     selection: str,
-    record: Path | None,
+    records: list[str],
     go_on: bool,
     as_json: bool,
 ) -> None:
@@ -111,10 +122,11 @@ def _run_each(
         )
         for error in step.outcome.errors:
             say(error)
-    if record is not None:
-        found = pipeline.record(definitions, instance, settings, selection)
-        record.parent.mkdir(parents=True, exist_ok=True)
-        record.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    for stated in records:
+        asset, _, file = stated.rpartition("=")
+        current = pipeline.record(definitions, instance, settings, asset or selection)
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
+        Path(file).write_text(json.dumps(current, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     held = [f"{gate} of {step.partition or 'all'}" for step in steps for gate in _failed_gates(step.outcome)]
     broken = [e for step in steps for e in step.outcome.errors]
     if as_json:

@@ -99,6 +99,8 @@ def checkout(folder: Path) -> Path:
         text = file.read_text(encoding="utf-8")
         file.write_text(re.sub(r"^ +ref: .*\n", "", text, flags=re.MULTILINE), encoding="utf-8")
     git(repo, "init", "-q", "-b", "main")
+    # The link to the environment is no folder, as .gitignore has it: no commit of a test may hold it.
+    (repo / ".git" / "info" / "exclude").write_text(".venv\n", encoding="utf-8")
     commit(repo, "main")
     # Outside of the checkout, so that act's copy of it keeps the stamps newer than everything.
     environment = folder / "environment"

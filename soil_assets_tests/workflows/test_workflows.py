@@ -223,13 +223,13 @@ def test_new_data_opens_a_pull_request_once_and_starts_its_validation(
     main: Path, tmp_path: Path, fake: FakeGitHub
 ) -> None:
     repo = copy_of(main, tmp_path)
-    head = git(repo, "rev-parse", "HEAD").strip()
-    tree = fake._store("tree", {"files": {}})[1]["sha"]
-    fake.objects[head] = {"sha": head, "tree": {"sha": tree}, "parents": []}
     assert run_soil(repo, "fetch", "same-field") == 0
     inbox = tmp_path / "inbox"
-    shutil.copytree(repo / "batches" / "same-field", inbox / "same-field")
-    shutil.copytree(repo / "batches" / "same-field", inbox / "july")
+    for place in (repo / "batches" / "june", inbox / "june", inbox / "july"):
+        shutil.copytree(repo / "batches" / "same-field", place)
+    head = commit(repo, "the batch of june")
+    tree = fake._store("tree", {"files": {}})[1]["sha"]
+    fake.objects[head] = {"sha": head, "tree": {"sha": tree}, "parents": []}
     event = {"action": "new-batch", "repository": {"default_branch": "main"}}
     for _ in range(2):
         ran = run(
