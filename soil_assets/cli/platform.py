@@ -27,7 +27,7 @@ def run(
     record: Annotated[
         list[str] | None,
         typer.Option(
-            help="With --each: write versions and verdicts of what was made here (JSON); ASSET=FILE for one asset alone."
+            help="With --each: write versions and verdicts of what was made here (JSON); ASSET=FILE for one alone."
         ),
     ] = None,
     models: Annotated[

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,11 @@ import yaml
 from soil_assets.branch_settings import DEPLOYMENT_CONTEXT, BranchDeployments
 from soil_assets.config import load_settings
 from soil_assets.errors import BadInput
-from soil_assets_tests.github_fake import FakeGitHub
 from soil_assets_tests.platform.test_branch_deployment import PULL, application_set, filled
-from soil_assets_tests.pull_request.facts import SETTINGS, event, facts, write_artifact
-from soil_assets_tests.pull_request.test_comment import SHA, fake, run
+from soil_assets_tests.pull_request.facts import SETTINGS
+from soil_assets_tests.pull_request.test_comment import SHA, Desk, desk
 
-assert fake  # the fixture of the comment's tests
+assert desk  # the fixture of the comment's tests
 URL = "https://pr-{number}.soil.example.org"
 
 
@@ -84,42 +82,28 @@ def test_the_argo_cd_address_is_the_one_that_the_settings_would_tell() -> None:
     assert address.removeprefix("https://") in host
 
 
-@pytest.fixture
-def labelled(fake: FakeGitHub, tmp_path: Path) -> FakeGitHub:
-    settings = SETTINGS + f'branches: {{url: "{URL}"}}\n'
-    (tmp_path / "soil.yaml").write_text(settings, encoding="utf-8")
-    return fake
-
-
-def test_the_comment_leads_to_the_deployment(
-    labelled: FakeGitHub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    artifact = write_artifact(tmp_path / "a", facts(0.05, 0.3))
-    run(capsys, artifact, event(tmp_path, SHA))
-    [before] = labelled.ours(7)
+def test_the_comment_leads_to_the_deployment(desk: Desk) -> None:
+    (desk.root / "soil.yaml").write_text(SETTINGS + f'branches: {{url: "{URL}"}}\n', encoding="utf-8")
+    desk.run()
+    [before] = desk.fake.ours(7)
     assert "pr-7.soil.example.org" not in before["body"], (
         "without the label there is no deployment to lead to"
     )
-    labelled.pulls[7]["labels"] = [{"name": "preview"}]
-    run(capsys, artifact, event(tmp_path, SHA))
-    [after] = labelled.ours(7)
+    desk.fake.pulls[7]["labels"] = [{"name": "preview"}]
+    desk.run()
+    [after] = desk.fake.ours(7)
     assert "](<https://pr-7.soil.example.org>)" in after["body"]
-    assert "/statuses" not in " ".join(labelled.asked("GET")), (
+    assert "/statuses" not in " ".join(desk.fake.asked("GET")), (
         "statuses are read only where the template asks for them"
     )
 
 
-def test_the_comment_takes_the_address_of_the_status(
-    fake: FakeGitHub,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_the_comment_takes_the_address_of_the_status(desk: Desk) -> None:
     settings = SETTINGS + 'branches: {url: "https://lab.dagster.cloud/{status}", label: ""}\n'
-    (tmp_path / "soil.yaml").write_text(settings, encoding="utf-8")
-    fake.statuses.append(
+    (desk.root / "soil.yaml").write_text(settings, encoding="utf-8")
+    desk.fake.statuses.append(
         {"sha": SHA, "context": DEPLOYMENT_CONTEXT, "target_url": "https://lab.dagster.cloud/4f2c8a"}
     )
-    run(capsys, write_artifact(tmp_path / "a", facts(0.05, 0.3)), event(tmp_path, SHA))
-    [posted] = fake.ours(7)
+    desk.run()
+    [posted] = desk.fake.ours(7)
     assert "](<https://lab.dagster.cloud/4f2c8a>)" in posted["body"]
-    assert json.dumps(posted)

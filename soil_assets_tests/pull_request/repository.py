@@ -6,17 +6,21 @@ Of GitHub it leaves out the runners, and the delivery of events.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from soil_assets.errors import BadInput
 from soil_assets_tests.github_fake import FakeGitHub
 from soil_assets_tests.pull_request.facts import commit, git
 
@@ -205,19 +209,61 @@ def changed_files(repository: Path, older: str, newer: str) -> list[dict[str, An
     return files
 
 
-def soil(folder: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-    return run([sys.executable, "-m", "soil_assets", *arguments], folder, **env)
+@dataclass(frozen=True)
+class Done:
+    """How a command ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
 
 
-def run(command: list[str], folder: Path, **env: str) -> subprocess.CompletedProcess[str]:
-    """Run a command by the code of a folder, as in a job: no settings of this process but the path."""
+def soil(folder: Path, *arguments: str, **env: str) -> Done:
+    """Run a ``soil`` command in a folder, in this process: starting one costs more than most commands do.
+
+    The code is this checkout's, as it is in every clone; environment and folder are as in a process of its own.
+    """
+    from soil_assets.cli import app
+    from soil_assets.cli.console import GateFailed
+
+    environment, place = dict(os.environ), Path.cwd()
+    out, errors, code = io.StringIO(), io.StringIO(), 0
+    os.environ.clear()
+    os.environ.update(_environment(folder) | env)
+    os.chdir(folder)
+    try:
+        with (
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(errors),
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("ignore")
+            app(list(arguments), standalone_mode=False)
+    except (BadInput, GateFailed) as error:
+        code = 2 if isinstance(error, BadInput) else 1
+        errors.write(f"{error}\n")
+    finally:
+        os.chdir(place)
+        os.environ.clear()
+        os.environ.update(environment)
+    return Done(code, out.getvalue(), errors.getvalue())
+
+
+def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command by the code of a folder, as a job does."""
+    return subprocess.run(
+        command, cwd=folder, env=_environment(folder), capture_output=True, text=True, check=False
+    )
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """Environment of a job: no settings of this process but the path."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("SOIL_", "DAGSTER_", "GITHUB_"))}
     own = {
         "PYTHONPATH": str(folder),
         "DVC_NO_ANALYTICS": "1",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{clean.get('PATH', '')}",
         "OMP_NUM_THREADS": "1",
     }
-    return subprocess.run(
-        command, cwd=folder, env=clean | own | env, capture_output=True, text=True, check=False
-    )
+    return clean | own
