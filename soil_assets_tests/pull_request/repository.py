@@ -226,10 +226,10 @@ def soil(folder: Path, *arguments: str, **env: str) -> Done:
     from soil_assets.cli import app
     from soil_assets.cli.console import GateFailed
 
-    environment, place = dict(os.environ), Path.cwd()
+    environment, own, place = dict(os.environ), _environment(folder) | env, Path.cwd()
     out, errors, code = io.StringIO(), io.StringIO(), 0
     os.environ.clear()
-    os.environ.update(_environment(folder) | env)
+    os.environ.update(own)
     os.chdir(folder)
     try:
         with (
