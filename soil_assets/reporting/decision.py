@@ -13,7 +13,7 @@ from typing import Any
 
 from soil_assets.reporting.decision_figures import errors, property_figures, rows
 from soil_assets.reporting.decision_inputs import DecisionInputs, PropertyResult, plain
-from soil_assets.reporting.decision_layout import layout
+from soil_assets.reporting.decision_layout import decided, layout
 from soil_assets.reporting.document import Document, slug
 from soil_assets.reporting.embedding import embedded_markdown
 from soil_assets.reporting.html import render as render_html
@@ -152,6 +152,10 @@ def _recommendation(decision: Decision, properties: list[dict[str, Any]]) -> str
         told = [f"{p['label']} RMSE {p['metrics']['rmse']['text']}" for p in properties]
     elif decision.verdict == "approve":
         told = [f"{p['label']} {p['outcome']}, RMSE {p['metrics']['rmse']['text']}" for p in properties]
+    if decision.verdict == "approve" and properties and all(p["identical"] for p in properties):
+        told = ["the candidate is identical to main"]
+    if decision.verdict == "cannot tell":
+        return f"Cannot tell{decided(properties)}: {'; '.join(told)}."
     return f"{decision.verdict.capitalize()}: {'; '.join(told)}."
 
 

@@ -54,6 +54,7 @@ def property_figures(result: PropertyResult, policy: ModelPolicy) -> dict[str, A
         "unit": result.unit,
         "n": _count(candidate.get("n")),
         "outcome": outcome(result, policy),
+        "identical": result.identical,
         "reason": str((result.comparison or {}).get("reason") or ""),
         "metrics": metrics,
         "coverage": _coverage(candidate),
@@ -112,6 +113,9 @@ def _metric_figures(result: PropertyResult, key: str, name: str, places: int) ->
         alpha = finite(comparison.get("alpha"))
         level = None if alpha is None else 1 - alpha
         figures |= {"difference": difference, "low": low, "high": high, "level": level}
+    if result.identical and candidate is not None:
+        same = " (identical to main)" if key == "rmse" else ""
+        return figures | {"text": fixed(candidate, places, sign=name == "bias") + same}
     return figures | {"text": _metric_text(figures)}
 
 

@@ -6,11 +6,12 @@ Belongs here: which facts stand where. Does not belong here: what they are or ho
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from soil_assets.reporting.batch_layout import batches_overview, grouped_quarantine
 from soil_assets.reporting.decision_figures import errors
-from soil_assets.reporting.decision_inputs import Check, DecisionInputs
+from soil_assets.reporting.decision_inputs import BatchResult, Check, DecisionInputs, PropertyResult
 from soil_assets.reporting.document import (
     Block,
     Bullets,
@@ -57,30 +58,94 @@ def layout(
     blocks: list[Block] = [
         Heading(f"Soil models: {decision.verdict}", level=2),
         Paragraph((Image("decision.svg", f"soil decision: {decision.verdict}"),)),
-        *_opening(decision, recommendation),
+        *_opening(decision, properties, recommendation),
+        *_absent(inputs),
         *_own_judge(inputs, decision, proposed),
+        *_this_change(inputs, properties),
+        *_thumbnails(inputs, properties, images),
         Paragraph(
             f"SOP rule {decision.rule.number}: {criterion(decision.rule, inputs.policy)}. "
             f"Next: {decision.rule.then}. Decides: {decision.rule.decides}."
         ),
     ]
     if decision.cautions:
-        blocks += [Paragraph(Strong("Mind also")), Bullets(list(decision.cautions))]
+        blocks += [Paragraph(Strong("Also note")), Bullets(list(decision.cautions))]
     blocks += _metrics(properties, inputs.candidate, inputs.main)
-    blocks += _plots(inputs, properties, images)
     blocks += batches_overview(inputs.batches)
-    if inputs.changes:
-        blocks += [Heading("What changed", 3), Bullets(list(inputs.changes))]
+    changes = [*inputs.changes, *_other_versions(inputs)]
+    if changes:
+        blocks += [Heading("What changed", 3), Bullets(changes)]
     blocks += _folded(inputs, properties, images)
     return Document(f"Soil models: {decision.verdict}", tuple(blocks))
 
 
-def _opening(decision: Decision, recommendation: str) -> list[Block]:
+def _opening(decision: Decision, properties: list[dict[str, Any]], recommendation: str) -> list[Block]:
     tone = _TONES[decision.verdict]
-    if len(decision.reasons) < 2 or decision.verdict in ("approve", "first version"):
+    if decision.verdict in ("approve", "first version"):
+        return [Paragraph(f"{decision.verdict.capitalize()}: {_outcomes(properties)}.", tone)]
+    if len(decision.reasons) < 2:
         return [Paragraph(recommendation, tone)]
-    words = f"{decision.verdict.capitalize()}, for {len(decision.reasons)} reasons:"
-    return [Paragraph(words, tone), Bullets(list(decision.reasons))]
+    reasons = f"{decision.verdict.capitalize()}, for {len(decision.reasons)} reasons:"
+    if decision.verdict == "cannot tell":
+        reasons = f"{decision.verdict.capitalize()}{decided(properties)}. The reasons:"
+    return [Paragraph(reasons, tone), Bullets(list(decision.reasons))]
+
+
+def decided(properties: list[dict[str, Any]]) -> str:
+    """What was decided beside what could not be: the properties that a merge would register."""
+    clear = [f"{p['label']} {p['outcome']}" for p in properties if p["outcome"] in ("better", "not worse")]
+    return f" as a whole; decided, and registered after a merge: {', '.join(clear)}" if clear else ""
+
+
+def _outcomes(properties: list[dict[str, Any]]) -> str:
+    if properties and all(p["identical"] for p in properties):
+        return "the candidate is identical to main"
+    return "; ".join(f"{p['label']} {_outcome(p)}" for p in properties)
+
+
+def _outcome(figures: Mapping[str, Any]) -> str:
+    return "identical to main" if figures["identical"] else str(figures["outcome"])
+
+
+def _absent(inputs: DecisionInputs, shown: int = 12) -> list[Block]:
+    """Evidence that is missing and what the change removes; never behind a fold."""
+    blocks: list[Block] = []
+    for title, sentences in (("Not seen", inputs.missing), ("Removed or replaced", inputs.removals)):
+        if sentences:
+            more = [f"and {len(sentences) - shown:,} more"] if len(sentences) > shown else []
+            blocks += [Paragraph(Strong(title)), Bullets([*sentences[:shown], *more])]
+    return blocks
+
+
+def _this_change(inputs: DecisionInputs, properties: list[dict[str, Any]], shown: int = 20) -> list[Block]:
+    """One line per batch that the change adds or alters, then one line per property."""
+    batches = [b for b in inputs.batches if b.part_of_change]
+    lines = [_batch_line(b, inputs.links) for b in batches[:shown]]
+    if len(batches) > shown:
+        lines.append(f"and {len(batches) - shown:,} more batches, below")
+    lines += [
+        (Strong(p["label"]), f": {_outcome(p)}, RMSE {p['metrics']['rmse']['text']}") for p in properties
+    ]
+    return [Bullets(lines)] if lines else []
+
+
+def _batch_line(batch: BatchResult, links: Mapping[str, str]) -> Text:
+    drift = (batch.drift or "not reached").replace("_", " ")
+    page = links.get(f"drift_reports of {batch.name} in Dagster")
+    name = Link(batch.name, page) if page else Code(batch.name)
+    counts = f"{batch.landed:,} landed, {batch.accepted:,} accepted, {batch.quarantined:,} quarantined"
+    held = "; held" if batch.held else ""
+    badge = Image(f"drift-{slug(batch.name)}.svg", f"drift: {drift}")
+    return (name, f": {counts}; drift: {drift}{held} ", badge)
+
+
+def _other_versions(inputs: DecisionInputs) -> list[str]:
+    """Packages whose version is not that of main's environment."""
+    return [
+        f"environment: {name} {version} (main) -> {inputs.versions[name]}"
+        for name, version in inputs.main_versions.items()
+        if name in inputs.versions and inputs.versions[name] != version
+    ]
 
 
 def _own_judge(inputs: DecisionInputs, decision: Decision, proposed: Decision | None) -> list[Block]:
@@ -127,6 +192,26 @@ def _metrics(properties: list[dict[str, Any]], candidate: str, main: str) -> lis
     ]
 
 
+def _thumbnails(
+    inputs: DecisionInputs, properties: list[dict[str, Any]], images: Mapping[str, bytes]
+) -> list[Block]:
+    """One small picture per property: its errors beside main's."""
+    shown = [
+        _errors_image(result, p)
+        for result, p in zip(inputs.properties, properties, strict=True)
+        if f"errors-{slug(p['name'])}.png" in images
+    ]
+    return [Figures(shown, width=360)] if shown else []
+
+
+def _errors_image(result: PropertyResult, figures: Mapping[str, Any]) -> Image:
+    spread = {"candidate": errors(result.candidate), "main": errors(result.main)}
+    chart = error_chart(spread, figures["unit"], figures["label"])
+    rmse = figures["metrics"]["rmse"]["text"]
+    alt = f"{figures['label']}: distribution of errors; RMSE {rmse}"
+    return Image(f"errors-{slug(figures['name'])}.png", alt, chart)
+
+
 def _plots(
     inputs: DecisionInputs, properties: list[dict[str, Any]], images: Mapping[str, bytes]
 ) -> list[Block]:
@@ -134,23 +219,22 @@ def _plots(
     for result, p in zip(inputs.properties, properties, strict=True):
         name, rmse = slug(p["name"]), p["metrics"]["rmse"]["text"]
         if f"errors-{name}.png" in images:
-            spread = {"candidate": errors(result.candidate), "main": errors(result.main)}
-            chart = error_chart(spread, p["unit"], p["label"])
-            words = f"{p['label']}: distribution of errors; RMSE {rmse}"
-            shown.append(Image(f"errors-{name}.png", words, chart))
+            # Its form in text stands with the thumbnail already.
+            shown.append(replace(_errors_image(result, p), mermaid=""))
         if f"observed-{name}.png" in images:
-            words = f"{p['label']}: predicted against observed; RMSE {rmse}"
-            shown.append(Image(f"observed-{name}.png", words))
-    return [Figures(shown)] if shown else []
+            alt = f"{p['label']}: predicted against observed; RMSE {rmse}"
+            shown.append(Image(f"observed-{name}.png", alt))
+    return [Details("Plots: errors, predicted against observed", [Figures(shown)])] if shown else []
 
 
 def _folded(
     inputs: DecisionInputs, properties: list[dict[str, Any]], images: Mapping[str, bytes]
 ) -> list[Block]:
-    blocks: list[Block] = [
+    blocks: list[Block] = _plots(inputs, properties, images)
+    blocks += [
         Details(
-            f"Quarantine of {batch.name}: {count(len(batch.quarantine), 'scan')}",
-            [grouped_quarantine(batch.quarantine)],
+            f"Quarantine of {batch.name}: {count(batch.quarantined, 'scan')}",
+            [grouped_quarantine(batch.quarantine), *_omitted(batch)],
         )
         for batch in inputs.batches
         if batch.quarantine
@@ -179,6 +263,14 @@ def _folded(
         blocks.append(_checks(checks))
     blocks.append(Details("Versions, data, how to reproduce", _provenance(inputs)))
     return blocks
+
+
+def _omitted(batch: BatchResult) -> list[Block]:
+    if not batch.quarantine_omitted:
+        return []
+    return [
+        Paragraph(f"{batch.quarantine_omitted:,} more rows are not listed; they are on the batch's page.")
+    ]
 
 
 def _more_figures(properties: list[dict[str, Any]], images: Mapping[str, bytes]) -> list[Block]:

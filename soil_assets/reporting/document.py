@@ -104,9 +104,10 @@ class CodeBlock:
 
 @dataclass(frozen=True)
 class Figures:
-    """Pictures side by side where there is room, one below the other on a phone."""
+    """Pictures side by side where there is room, one below the other on a phone; ``width`` in pixels for small ones."""
 
     images: Sequence[Image]
+    width: int | None = None
 
 
 @dataclass(frozen=True)

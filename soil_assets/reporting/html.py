@@ -61,6 +61,7 @@ code{padding:.1em .3em}pre{padding:.75rem;overflow-x:auto}pre code{padding:0;ove
 .figures{display:flex;flex-wrap:wrap;align-items:flex-start;gap:.75rem;margin:.75rem 0}
 .figures img{flex:1 1 22rem;min-width:0;max-width:min(100%,32rem);height:auto;background:#fff;
 border:1px solid var(--line);border-radius:6px}
+.small img{flex:0 1 360px;max-width:min(100%,360px)}
 img{max-width:100%;vertical-align:middle}td img{max-width:none}td code{overflow-wrap:break-word}
 details{margin:.5rem 0;border:1px solid var(--line);border-radius:6px;padding:0 .75rem}
 summary{cursor:pointer;padding:.5rem 0;font-weight:600;overflow-wrap:anywhere}
@@ -144,7 +145,8 @@ def _block(block: Block, images: Mapping[str, bytes]) -> str:
         case CodeBlock():
             return f"<pre><code>{_code_lines(block)}</code></pre>"
         case Figures():
-            return '<div class="figures">' + "".join(_image(i, images) for i in block.images) + "</div>"
+            small = ' class="figures small"' if block.width is not None else ' class="figures"'
+            return f"<div{small}>" + "".join(_image(i, images) for i in block.images) + "</div>"
         case Details():
             inner = "\n".join(_block(b, images) for b in block.blocks)
             return f"<details><summary>{html_text(block.summary)}</summary>\n{inner}\n</details>"

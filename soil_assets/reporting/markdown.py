@@ -28,6 +28,7 @@ from soil_assets.reporting.document import (
     pieces,
 )
 from soil_assets.reporting.escaping import (
+    html_text,
     line_start,
     markdown_code,
     markdown_html,
@@ -152,12 +153,18 @@ def _image(image: Image, image_url: ImageUrl) -> str:
     given = image_url(image.name)
     if given is None:
         return markdown_code(image.alt)
-    address = re.sub(r"[\s<>()]", "", given)
-    return f"![{markdown_inline(image.alt)}]({address})"
+    return f"![{markdown_inline(image.alt)}]({_address(given)})"
 
 
-def _figure(image: Image, image_url: ImageUrl) -> str:
-    if image_url(image.name) is not None:
+def _address(stated: str) -> str:
+    return re.sub(r"[\s<>()]", "", stated)
+
+
+def _figure(image: Image, image_url: ImageUrl, width: int | None = None) -> str:
+    address = image_url(image.name)
+    if address is not None and width is not None:
+        return f'<img src="{html_text(_address(address))}" width="{width}" alt="{html_text(image.alt)}">'
+    if address is not None:
         return _image(image, image_url)
     if image.mermaid:
         return _code_block(CodeBlock(image.mermaid, "mermaid"), _STEPS[0])
@@ -178,7 +185,7 @@ def _block(block: Block, rows: int, image_url: ImageUrl) -> str:
         case CodeBlock():
             return _code_block(block, rows)
         case Figures():
-            return "\n".join(_figure(image, image_url) for image in block.images) + "\n"
+            return "\n".join(_figure(image, image_url, block.width) for image in block.images) + "\n"
         case Details():
             inner = _join(block.blocks, rows, image_url)
             return f"<details><summary>{markdown_html(block.summary)}</summary>\n\n{inner}\n</details>\n"

@@ -48,9 +48,9 @@ def judged_again(facts: DecisionInputs, policy: Policy, benchmark: Benchmark | N
 
 
 def judged_together(properties: tuple[PropertyResult, ...]) -> tuple[PropertyResult, ...]:
-    """Return results with every comparison at one error rate over all properties, and texture classes at clay."""
+    """Return results with every comparison at one error rate over all properties, and the confusion of its classes."""
     from soil_assets.modeling.verdict import over_properties
-    from soil_assets.reporting.texture import texture_confusion
+    from soil_assets.reporting.texture import class_confusion, texture_confusion
 
     adjusted = over_properties({p.name: p.comparison for p in properties if p.comparison is not None})
     together = tuple(
@@ -59,9 +59,11 @@ def judged_together(properties: tuple[PropertyResult, ...]) -> tuple[PropertyRes
         else p.model_copy(update={"comparison": {**p.comparison, "over_properties": adjusted[p.name]}})
         for p in properties
     )
-    confusion = texture_confusion(together)
+    texture = texture_confusion(together)
     return tuple(
-        p.model_copy(update={"confusion": confusion}) if p.name == "clay" and confusion is not None else p
+        p.model_copy(
+            update={"confusion": texture if p.name == "clay" and texture is not None else class_confusion(p)}
+        )
         for p in together
     )
 

@@ -93,6 +93,23 @@ def texture_confusion(properties: Sequence[PropertyResult]) -> Confusion | None:
     return Confusion(labels=tuple(map(str, labels)), counts=tuple(map(tuple, counts))) if labels else None
 
 
+def class_confusion(result: PropertyResult) -> Confusion | None:
+    """Return observed against predicted class of one property: low, medium, high by thirds of the observed values.
+
+    None with fewer than nine judged samples, or where the values are too few to have three classes.
+    """
+    pairs = np.array(list(_table(result.candidate or {}).values()), dtype=np.float64)
+    if len(pairs) < 9:
+        return None
+    low, high = np.quantile(pairs[:, 0], [1 / 3, 2 / 3])
+    if not low < high:
+        return None
+    observed, predicted = (np.digitize(pairs[:, column], [low, high], right=True) for column in (0, 1))
+    counts = [[int(((observed == o) & (predicted == p)).sum()) for p in range(3)] for o in range(3)]
+    labels = (f"low (to {low:.3g})", f"medium (to {high:.3g})", f"high (over {high:.3g})")
+    return Confusion(labels=labels, counts=tuple(map(tuple, counts)))
+
+
 def _table(candidate: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
     """Return observed and predicted value by sample, where both are finite."""
     found = {}

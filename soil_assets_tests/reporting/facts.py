@@ -120,7 +120,7 @@ def result(verdict: str = "better", name: str = "clay", **other: Any) -> Propert
 
 def first(name: str = "clay") -> PropertyResult:
     """Return one property's facts without a main model."""
-    return result(name=name, main=None, comparison=None, trend=())
+    return result(name=name, main=None, comparison={"verdict": "first version"}, trend=())
 
 
 BATCHES = (
