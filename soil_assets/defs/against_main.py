@@ -8,25 +8,14 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from soil_assets.config import Settings
 from soil_assets.defs.resources import MAIN_ALIAS, Soil
 
 if TYPE_CHECKING:
-    from soil_assets.reporting.decision_inputs import TrendPoint
-
-
-def this_change(evaluation: Mapping[str, Any] | None) -> tuple[TrendPoint, ...]:
-    """Return the candidate as the last point of main's past: where this change would lead."""
-    from soil_assets.reporting.decision_inputs import TrendPoint
-
-    if evaluation is None:
-        return ()
-    low, high = (evaluation.get("intervals") or {}).get("rmse") or (None, None)
-    return (TrendPoint(version="this change", rmse=evaluation["metrics"].get("rmse"), low=low, high=high),)
+    pass
 
 
 def main_in_words(soil: Soil, properties: list[str]) -> str:

@@ -167,14 +167,14 @@ def benchmark_rmse(soil: Soil, prop: str) -> str:
 def _property_result(
     instance: dg.DagsterInstance, soil: Soil, checks: Mapping[str, list[str]], name: str
 ) -> PropertyResult:
-    from soil_assets.defs import against_main, change
+    from soil_assets.defs import change
+    from soil_assets.reporting.decision_figures import trend_points
     from soil_assets.reporting.decision_inputs import BandImportance, PropertyResult, Stratum
 
     prop = soil.catalogue[name]
     model = _current(instance, soil, "trained_models", name)
     evaluation = _current(instance, soil, "benchmark_evaluations", name)
     comparison = _current(instance, soil, "model_comparisons", name)
-    trend = change.trend(soil.settings, soil, name)
     importance = None
     if model is not None:
         importance = BandImportance(
@@ -193,7 +193,7 @@ def _property_result(
         comparison=comparison,
         checks=tuple(c for asset in PROPERTY_CHAIN for c in _checks(instance, asset, checks, name)),
         importance=importance,
-        trend=(*trend, *against_main.this_change(evaluation)) if trend else (),
+        trend=trend_points(change.trend(soil.settings, soil, name), main, evaluation),
         strata=tuple(Stratum(**{k: s.get(k) for k in Stratum.model_fields}) for s in strata),
     )
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from soil_assets.config import Policy, Settings
 from soil_assets.errors import BadInput
+from soil_assets.reporting.decision_figures import trend_points
 from soil_assets.reporting.decision_inputs import (
     BandImportance,
     Check,
@@ -111,7 +112,11 @@ def property_result(
                 "strata": tuple(
                     Stratum(**{k: s.get(k) for k in Stratum.model_fields}) for s in comparison["strata"]
                 ),
-                "trend": _trend(main_side.trend.get(prop.name, []), measured),
+                "trend": trend_points(
+                    [TrendPoint(**point) for point in main_side.trend.get(prop.name, [])],
+                    main_facts,
+                    measured,
+                ),
                 "identical": main is not None and same_model(main, candidate),
             }
         ),
@@ -205,11 +210,3 @@ def _predictions(evaluation: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 def _number(value: Any) -> float:
     number = finite(value)
     return float("nan") if number is None else number
-
-
-def _trend(past: list[dict[str, Any]], evaluation: Mapping[str, Any]) -> tuple[TrendPoint, ...]:
-    if not past:
-        return ()
-    low, high = (evaluation.get("intervals") or {}).get("rmse") or (None, None)
-    here = TrendPoint(version="this change", rmse=evaluation["metrics"].get("rmse"), low=low, high=high)
-    return (*(TrendPoint(**point) for point in past[-12:]), here)

@@ -7,11 +7,11 @@ Does not belong here: judging (``rules``), layout (``decision``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from soil_assets.config import ModelPolicy
-from soil_assets.reporting.decision_inputs import PropertyResult, Stratum
+from soil_assets.reporting.decision_inputs import PropertyResult, Stratum, TrendPoint
 from soil_assets.reporting.numerals import NOT_JUDGED, decimals_for, finite, fixed, percent, span
 from soil_assets.reporting.outcome import outcome
 
@@ -80,6 +80,23 @@ def tracked_figures(evaluation: Mapping[str, Any]) -> dict[str, Any]:
     for row in _coverage(evaluation):
         found[f"coverage_{round(100 * row['level'])}"] = row["picp"]
     return {key: value for key, value in found.items() if value is not None}
+
+
+def trend_points(
+    past: Sequence[TrendPoint], main: Mapping[str, Any] | None, candidate: Mapping[str, Any] | None
+) -> tuple[TrendPoint, ...]:
+    """Return the benchmark RMSE over main's versions, with this change as the last point.
+
+    Where no past is on record, main's own evaluation is its only point; without a main there is no trend.
+    """
+    points = list(past)[-12:] or ([_trend_point("main", main)] if main is not None else [])
+    return (*points, _trend_point("this change", candidate)) if points and candidate is not None else ()
+
+
+def _trend_point(version: str, evaluation: Mapping[str, Any]) -> TrendPoint:
+    bounds = evaluation.get("intervals")
+    low, high = (bounds.get("rmse") or (None, None)) if isinstance(bounds, Mapping) else (None, None)
+    return TrendPoint(version=version, rmse=_metric(evaluation, "rmse"), low=low, high=high)
 
 
 def errors(evaluation: Mapping[str, Any] | None) -> list[float]:

@@ -82,7 +82,9 @@ def layout(
 def _opening(decision: Decision, properties: list[dict[str, Any]], recommendation: str) -> list[Block]:
     tone = _TONES[decision.verdict]
     if decision.verdict in ("approve", "first version"):
-        return [Paragraph(f"{decision.verdict.capitalize()}: {_outcomes(properties)}.", tone)]
+        if decision.verdict == "first version":
+            return [Paragraph("First version: main has no model yet to compare with.", tone)]
+        return [Paragraph(f"Approve: {_outcomes(properties)}.", tone)]
     if len(decision.reasons) < 2:
         return [Paragraph(recommendation, tone)]
     reasons = f"{decision.verdict.capitalize()}, for {len(decision.reasons)} reasons:"

@@ -38,7 +38,7 @@ CASES: dict[str, tuple[Any, str, str, bool]] = {
         inputs(PropertyResult(name="clay"), checks=(GAP,)), "1", "request changes", True,
     ),
     "nothing at all": (inputs(), "1", "request changes", True),
-    "no comparison": (inputs(result("better").model_copy(update={"main": None, "comparison": None})), "6", "cannot tell", True),
+    "no comparison": (inputs(result("better", main=None, comparison=None)), "6", "cannot tell", True),
     "evidence missing": (inputs(result("better"), missing=("batch x is not in the report",)), "6", "cannot tell", True),
     "property removed": (inputs(result("better"), removals=("property ph is removed",)), "6", "cannot tell", True),
     "leakage": (inputs(result("better"), checks=(LEAK,)), "2", "request changes", True),
