@@ -155,7 +155,7 @@ def _recommendation(decision: Decision, properties: list[dict[str, Any]]) -> str
     if decision.verdict == "approve" and properties and all(p["identical"] for p in properties):
         told = ["the candidate is identical to main"]
     if decision.verdict == "cannot tell":
-        return f"Cannot tell{decided(properties)}: {'; '.join(told)}."
+        return f"Cannot tell: {'; '.join(told)}. {decided(properties)}".rstrip()
     return f"{decision.verdict.capitalize()}: {'; '.join(told)}."
 
 

@@ -88,15 +88,18 @@ def _opening(decision: Decision, properties: list[dict[str, Any]], recommendatio
     if len(decision.reasons) < 2:
         return [Paragraph(recommendation, tone)]
     reasons = f"{decision.verdict.capitalize()}, for {len(decision.reasons)} reasons:"
-    if decision.verdict == "cannot tell":
-        reasons = f"{decision.verdict.capitalize()}{decided(properties)}. The reasons:"
-    return [Paragraph(reasons, tone), Bullets(list(decision.reasons))]
+    clear = decided(properties) if decision.verdict == "cannot tell" else ""
+    return [
+        Paragraph(reasons, tone),
+        Bullets(list(decision.reasons)),
+        *([Paragraph(clear)] if clear else []),
+    ]
 
 
 def decided(properties: list[dict[str, Any]]) -> str:
     """What was decided beside what could not be: the properties that a merge would register."""
     clear = [f"{p['label']} {p['outcome']}" for p in properties if p["outcome"] in ("better", "not worse")]
-    return f" as a whole; decided, and registered after a merge: {', '.join(clear)}" if clear else ""
+    return f"Decided, and registered after a merge: {', '.join(clear)}." if clear else ""
 
 
 def _outcomes(properties: list[dict[str, Any]]) -> str:

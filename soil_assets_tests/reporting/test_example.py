@@ -30,7 +30,9 @@ def test_the_pages_figures_are_those_of_the_report_to_the_digit() -> None:
 
 def test_every_picture_is_there_and_shown() -> None:
     page = (FOLDER / "README.md").read_text(encoding="utf-8")
-    shown = set(re.findall(r"!\[[^\]]*\]\(([\w.-]+)\)", page))
+    shown = set(re.findall(r"!\[[^\]]*\]\(([\w.-]+)\)", page)) | set(
+        re.findall(r'<img src="([\w.-]+)"', page)
+    )
     kept = {f.name for f in FOLDER.iterdir() if f.suffix in (".png", ".svg")}
     assert shown == kept
     assert any(name.startswith("trend-") for name in shown)
