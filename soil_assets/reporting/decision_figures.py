@@ -23,6 +23,8 @@ _METRICS: tuple[tuple[str, str, int | None], ...] = (
     ("rpiq", "RPIQ", 2),
     ("r2", "R2", 3),
 )
+#: Behind the RMSE of a candidate whose arrays are main's.
+IDENTICAL = " (identical to main)"
 #: Where a comparison keeps the interval of a measure's difference; bias is compared by its size.
 _DIFFERENCES = {"rmse": "rmse_difference", "ccc": "ccc_difference", "me": "bias_difference"}
 
@@ -131,7 +133,7 @@ def _metric_figures(result: PropertyResult, key: str, name: str, places: int) ->
         level = None if alpha is None else 1 - alpha
         figures |= {"difference": difference, "low": low, "high": high, "level": level}
     if result.identical and candidate is not None:
-        same = " (identical to main)" if key == "rmse" else ""
+        same = IDENTICAL if key == "rmse" else ""
         return figures | {"text": fixed(candidate, places, sign=name == "bias") + same}
     return figures | {"text": _metric_text(figures)}
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from soil_assets.reporting.batch_layout import batches_overview, grouped_quarantine
-from soil_assets.reporting.decision_figures import errors
+from soil_assets.reporting.decision_figures import IDENTICAL, errors
 from soil_assets.reporting.decision_inputs import BatchResult, Check, DecisionInputs, PropertyResult
 from soil_assets.reporting.document import (
     Block,
@@ -59,7 +59,7 @@ def layout(
         Heading(f"Soil models: {decision.verdict}", level=2),
         Paragraph((Image("decision.svg", f"soil decision: {decision.verdict}"),)),
         *_opening(decision, properties, recommendation),
-        *_absent(inputs),
+        *_absent(inputs, decision),
         *_own_judge(inputs, decision, proposed),
         *_this_change(inputs, properties),
         *_thumbnails(inputs, properties, images),
@@ -112,10 +112,11 @@ def _outcome(figures: Mapping[str, Any]) -> str:
     return "identical to main" if figures["identical"] else str(figures["outcome"])
 
 
-def _absent(inputs: DecisionInputs, shown: int = 12) -> list[Block]:
-    """Evidence that is missing and what the change removes; never behind a fold."""
+def _absent(inputs: DecisionInputs, decision: Decision, shown: int = 12) -> list[Block]:
+    """Evidence that is missing and what the change removes, beyond the verdict's reasons; never behind a fold."""
     blocks: list[Block] = []
-    for title, sentences in (("Not seen", inputs.missing), ("Removed or replaced", inputs.removals)):
+    for title, stated in (("Not seen", inputs.missing), ("Removed or replaced", inputs.removals)):
+        sentences = [sentence for sentence in stated if sentence not in decision.reasons]
         if sentences:
             more = [f"and {len(sentences) - shown:,} more"] if len(sentences) > shown else []
             blocks += [Paragraph(Strong(title)), Bullets([*sentences[:shown], *more])]
@@ -129,7 +130,8 @@ def _this_change(inputs: DecisionInputs, properties: list[dict[str, Any]], shown
     if len(batches) > shown:
         lines.append(f"and {len(batches) - shown:,} more batches, below")
     lines += [
-        (Strong(p["label"]), f": {_outcome(p)}, RMSE {p['metrics']['rmse']['text']}") for p in properties
+        (Strong(p["label"]), f": {_outcome(p)}, RMSE {p['metrics']['rmse']['text'].removesuffix(IDENTICAL)}")
+        for p in properties
     ]
     return [Bullets(lines)] if lines else []
 

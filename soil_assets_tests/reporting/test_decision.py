@@ -357,3 +357,50 @@ def test_pictures_may_be_inside_the_markdown() -> None:
     # Dagster's pages drop raw HTML, a fold's title with it.
     assert "<details>" not in report.embedded_markdown
     assert "#### Quarantine of damaged: 1 scan\n" in report.embedded_markdown
+
+
+def test_missing_evidence_and_removals_stand_before_the_figures_once() -> None:
+    facts = inputs(
+        result("better"), missing=("batch x is not in the report",), removals=("property ph is removed",)
+    )
+    report = build(facts)
+    top = report.markdown.split("### On the benchmark")[0]
+    assert report.verdict == "cannot tell"
+    for sentence in (*facts.missing, *facts.removals):
+        assert top.count(sentence) == 1
+    worse = build(inputs(result("worse"), missing=("batch x is not in the report",)))
+    assert worse.verdict == "reject"
+    assert "**Not seen**\n\n- batch x is not in the report" in worse.markdown.split("### On the benchmark")[0]
+
+
+def test_a_candidate_without_effect_is_said_to_be_mains() -> None:
+    same = result("not worse").model_copy(update={"identical": True})
+    report = build(inputs(same))
+    assert report.recommendation == "Approve: the candidate is identical to main."
+    assert report.data["properties"][0]["metrics"]["rmse"]["text"] == "1.32 (identical to main)"
+    assert "0.00, 95 % CI" not in report.markdown.split("<details>")[0]
+
+
+def test_a_change_of_data_opens_with_its_batches() -> None:
+    june = BatchResult(
+        name="june", landed=12, accepted=7, quarantined=5, drift="not_judged", part_of_change=True
+    )
+    lines = [x for x in build(inputs(result("better"), batches=(june,))).markdown.splitlines() if x]
+    assert lines[3].startswith("- `june`: 12 landed, 7 accepted, 5 quarantined; drift: not judged ![")
+    assert lines[4].startswith("- **Clay**: better, RMSE ")
+
+
+def test_rows_of_a_quarantine_that_are_left_out_are_counted() -> None:
+    rows = tuple({"sample_id": str(i), "rules": ["range"]} for i in range(3))
+    huge = BatchResult(
+        name="june",
+        landed=80_003,
+        accepted=0,
+        quarantined=80_003,
+        quarantine=rows,
+        quarantine_omitted=80_000,
+        held=True,
+    )
+    text = build(inputs(result("better"), batches=(huge,))).markdown
+    assert "80,000 more rows are not listed" in text
+    assert "Quarantine of june: 80,003 scans" in text
