@@ -111,7 +111,9 @@ class Repository:
             self.baselines[base] = folder
         return self.baselines[base]
 
-    def validate(self, change: Path, against: str = "HEAD^1", warm: Path | None = None) -> Job:
+    def validate(
+        self, change: Path, against: str = "HEAD^1", warm: Path | None = None, *, chain: bool = True
+    ) -> Job:
         """Run the commands of the validating job; ``warm`` is a job whose results may be reused, as on a laptop."""
         job = Job(change)
         base = git(change, "rev-parse", "HEAD^1")
@@ -128,9 +130,10 @@ class Repository:
                 shutil.copytree(source, change / name, symlinks=True, dirs_exist_ok=True)
             elif source.is_file():
                 shutil.copy2(source, change / name)
-        done = run([sys.executable, "-m", "dvc", "repro", "evaluate"], change)
-        job.codes["repro"] = done.returncode
-        job.output += done.stdout + done.stderr
+        if chain:
+            done = run([sys.executable, "-m", "dvc", "repro", "evaluate"], change)
+            job.codes["repro"] = done.returncode
+            job.output += done.stdout + done.stderr
         job_step(job, "report", "--repository", "report", "--pull-request", str(NUMBER))
         return job
 
