@@ -176,7 +176,6 @@ CHANGES: dict[str, Row] = {
         ("approve",),
         "success",
         ("catalogue", "Main's limits are used"),
-        chain=False,
     ),
     "drift accepted by a file": Row(
         accepted, ("approve", "cannot tell", "reject"), "by verdict", ("other-field.accepted.json",)
