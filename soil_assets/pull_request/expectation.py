@@ -169,9 +169,7 @@ def judged_batches(
         trains_on = expectation.main_trains_on
         if held and effect == "unchanged" and trains_on is not None and name in trains_on:
             missing.append(f"batch {name} is held here, and main trains on the same content")
-        batches.append(
-            result.model_copy(update={"held": held or bool(reasons), "part_of_change": effect != "unchanged"})
-        )
+        batches.append(result.model_copy(update={"held": held, "part_of_change": effect != "unchanged"}))
     return tuple(batches), missing
 
 

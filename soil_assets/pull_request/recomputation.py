@@ -81,13 +81,13 @@ def property_result(
     if candidate is None:
         return empty, []  # a rule of its own: no candidate model
     main = main_side.models.get(prop.name)
-    if main is None and not added:
-        return empty, [f"{prop.name}: main's model could not be had, although main has the property"]
     policy = main_side.policy.model
     try:
         evaluation = evaluate_by_policy(candidate, main_side.benchmark, prop, policy)
         measured: dict[str, Any] = plain(evaluation.to_dict())
         result = empty.model_copy(update={"candidate": measured})
+        if main is None and not added:
+            return result, [f"{prop.name}: main's model could not be had, although main has the property"]
         comparison, compared = compare_by_policy(
             main, candidate, evaluation.to_dict(), main_side.benchmark, prop, policy
         )
