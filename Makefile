@@ -28,7 +28,7 @@ test: $(VENV)/dev.stamp $(VENV)/sbom.stamp  ## set-up, then the tests
 
 test-without-data: $(VENV)/dev.stamp  ## tests that can read data beside the checkout, in a clone that has none beside it
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && git clone -q . "$$folder/clone" && cd "$$folder/clone" \
-	&& PYTHONPATH="$$folder/clone" "$(CURDIR)/$(BIN)/python" -m pytest -q $(PYTEST_ARGS) -m "shared and not slow"
+	&& PYTHONPATH="$$folder/clone" "$(CURDIR)/$(BIN)/python" -m pytest -q -m shared $$(grep -rl "pytest.mark.shared" soil_assets_tests --include="test_*.py" --exclude=test_architecture.py)
 
 check: lint types test        ## format, lint, types and tests: what CI runs
 

@@ -31,14 +31,13 @@ def run() -> list[Figure]:
             "this bench needs a checkout", file=str(_ROOT / _TABLE), expected="the tests beside the package"
         )
     sys.path.insert(0, str(_ROOT))
-    from soil_assets_tests.pull_request.mutations import cases
+    from soil_assets_tests.pull_request.mutations import CASES
 
-    names = list(cases())
     with ProcessPoolExecutor(max_workers=2) as pool:
-        counts = list(pool.map(_tried_and_green, names, range(len(names))))
+        counts = list(pool.map(_tried_and_green, CASES, range(len(CASES))))
     tried, green = (sum(column) for column in zip(*counts, strict=True))
     rows, right = _table()
-    note = f"single mutations of {len(names)} artifacts that do not pass: removed, emptied, NaN, exchanged"
+    note = f"single mutations of {len(CASES)} artifacts that do not pass: removed, emptied, NaN, exchanged"
     return [
         Figure("artifact_mutations", tried, "mutations", tried, None, note),
         Figure("artifact_mutations_green", green, "mutations", tried, None, note),
@@ -56,9 +55,9 @@ def run() -> list[Figure]:
 def _tried_and_green(name: str, offset: int) -> tuple[int, int]:
     sys.path.insert(0, str(_ROOT))
     from soil_assets.reporting.decision import build
-    from soil_assets_tests.pull_request.mutations import cases, mutations
+    from soil_assets_tests.pull_request.mutations import case, mutations
 
-    change, state = cases()[name]
+    change, state = case(name)
     report = json.loads(json.dumps(build(change).data))
     states = [state(text()) for _, text in islice(mutations(report), offset, None, _STEP)]
     return len(states), states.count("success")
@@ -77,7 +76,7 @@ def _table() -> tuple[int, int]:
             _TABLE,
             f"--junitxml={file}",
         ]
-        env = {**os.environ, "SOIL_FULL_TABLE": "1"}
+        env = {**os.environ, "UNSCRIPTED_CHANGES": "all"}
         done = subprocess.run(command, cwd=_ROOT, env=env, capture_output=True, text=True, check=False)
         if not file.is_file():
             raise BadInput("the table of changes could not be run", found=done.stdout[-500:])

@@ -12,8 +12,6 @@ from soil_assets.spectra.axis import Axis
 from soil_assets.spectra.batch import SpectralBatch, concatenate
 from soil_assets_tests.shared import DATA
 
-pytestmark = pytest.mark.shared
-
 Parts = tuple[SpectralBatch, SpectralBatch]
 
 
@@ -100,6 +98,7 @@ LIBRARIES = {
 }
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("name", LIBRARIES)
 def test_real_libraries_leak_nothing_but_what_was_planted(name: str) -> None:
     file = LIBRARIES[name]

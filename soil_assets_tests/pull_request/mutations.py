@@ -38,40 +38,46 @@ Judge = Callable[[str], str]
 _ROWS = 3
 
 
-def cases() -> dict[str, tuple[DecisionInputs, Judge]]:
-    """Artifacts that do not pass, each with the judge that main's side is for it."""
-    june = {"june": "added", "may": "unchanged"}
-    may = batch("may")
-    leak = tuple(
-        c.model_copy(update={"passed": False}) if c.name == "no_benchmark_leakage" else c
+#: Artifacts that do not pass; :func:`case` makes each.
+CASES = (
+    "worse",
+    "cannot tell",
+    "held batch",
+    "held batch of main",
+    "unreadable batch",
+    "leakage",
+    "all batches drift together",
+    "no model uploaded",
+    "no model of main",
+    "a batch left out",
+)
+
+
+def case(name: str) -> tuple[DecisionInputs, Judge]:
+    """Return the facts of a change that does not pass, and the judge that main's side is for it."""
+    effects = {"june": "added", "may": "unchanged"}
+    june, may = batch("june", part_of_change=True), batch("may")
+    both = (june, may)
+    kind, of_main = {"worse": ("weak", "strong"), "cannot tell": ("weak", "full")}.get(
+        name, ("strong", "weak")
+    )
+    batches = {
+        "held batch": (held("june", part_of_change=True), may),
+        "held batch of main": (june, held("may")),
+        "unreadable batch": (held("june", "readable", part_of_change=True), may),
+        "a batch left out": (may,),
+    }.get(name, both)
+    failing = {"leakage": "no_benchmark_leakage", "all batches drift together": "training_drift"}.get(name)
+    checks = tuple(
+        c.model_copy(update={"passed": False, "blocking": True}) if c.name == failing else c
         for c in facts().checks
     )
-    drift = tuple(
-        c.model_copy(update={"passed": False, "blocking": True}) if c.name == "training_drift" else c
-        for c in facts().checks
+    return facts(kind, of_main, batches=batches, checks=checks), judge(
+        None if name == "no model uploaded" else kind,
+        None if name == "no model of main" else of_main,
+        effects,
+        trains_on=frozenset({"may"}) if name == "held batch of main" else None,
     )
-    both = (batch("june", part_of_change=True), may)
-    return {
-        "worse": (facts("weak", "strong", batches=both), judge("weak", "strong", june)),
-        "cannot tell": (facts("weak", "full", batches=both), judge("weak", "full", june)),
-        "held batch": (
-            facts(batches=(held("june", part_of_change=True), may)),
-            judge("strong", "weak", june),
-        ),
-        "held batch of main": (
-            facts(batches=(batch("june", part_of_change=True), held("may"))),
-            judge("strong", "weak", june, trains_on=frozenset({"may"})),
-        ),
-        "unreadable batch": (
-            facts(batches=(held("june", "readable", part_of_change=True), may)),
-            judge("strong", "weak", june),
-        ),
-        "leakage": (facts(batches=both, checks=leak), judge("strong", "weak", june)),
-        "all batches drift together": (facts(batches=both, checks=drift), judge("strong", "weak", june)),
-        "no model uploaded": (facts(batches=both), judge(None, "weak", june)),
-        "no model of main": (facts(batches=both), judge("strong", None, june)),
-        "a batch left out": (facts(batches=(may,)), judge("strong", "weak", june)),
-    }
 
 
 def judge(

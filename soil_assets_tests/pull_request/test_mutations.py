@@ -9,10 +9,10 @@ import pytest
 
 from soil_assets.reporting.decision import build
 from soil_assets_tests.pull_request.facts import batch, facts
-from soil_assets_tests.pull_request.mutations import cases, judge, mutations
+from soil_assets_tests.pull_request.mutations import CASES, case, judge, mutations
 
 #: Every case tries another part of the mutations here; ``soil bench judge`` tries all of them.
-STEP = 60
+STEP = 110
 
 
 def test_the_same_judge_lets_a_good_change_pass() -> None:
@@ -23,11 +23,11 @@ def test_the_same_judge_lets_a_good_change_pass() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", list(cases()))
+@pytest.mark.parametrize("name", CASES)
 def test_no_mutation_turns_a_change_green(name: str) -> None:
-    change, state = cases()[name]
+    change, state = case(name)
     report = json.loads(json.dumps(build(change).data))
     assert state(json.dumps(report)) != "success"
-    tried = list(islice(mutations(report), list(cases()).index(name), None, STEP))
-    assert len(tried) > 90
+    tried = list(islice(mutations(report), CASES.index(name), None, STEP))
+    assert len(tried) > 45
     assert [mutation for mutation, text in tried if state(text()) == "success"] == []

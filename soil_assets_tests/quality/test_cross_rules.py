@@ -12,8 +12,6 @@ from soil_assets.spectra.lab import standardise
 from soil_assets_tests.quality.batches import judge, real
 from soil_assets_tests.shared import DATA, needs
 
-pytestmark = pytest.mark.shared
-
 CATALOGUE = built_in_catalogue()
 OSSL = DATA / "ossl_layout/neospectra_tables/neospectra_soillab_v1.2.csv"
 
@@ -186,6 +184,7 @@ def test_two_spellings_of_one_id_are_doubted():
     assert finding["found"] == "1 ids in several spellings: 'A 1' and 'a-1'"
 
 
+@pytest.mark.shared
 @needs(OSSL)
 def test_ossl_rows_are_judged_by_their_own_units():
     table = pd.read_csv(OSSL)

@@ -13,8 +13,6 @@ from soil_assets.spectra.lab import join_lab
 from soil_assets_tests.quality.batches import AXIS, judge, real
 from soil_assets_tests.shared import DATA, needs
 
-pytestmark = pytest.mark.shared
-
 YAMSYS = DATA / "yamsys_mir_opus/yamsys_replicates.parquet"
 
 
@@ -116,6 +114,7 @@ def test_averaging_without_replicates_changes_no_spectrum():
     assert average_replicates(batch.take([])).samples.empty
 
 
+@pytest.mark.shared
 @needs(YAMSYS)
 def test_the_2_and_6_fold_replicates_of_yamsys_are_told_and_its_barium_ph_is_doubted():
     table = pd.read_parquet(YAMSYS)

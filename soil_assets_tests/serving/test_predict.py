@@ -17,8 +17,6 @@ from soil_assets_tests.delivery.models import field, model
 from soil_assets_tests.serving.registered import Client, Home, body, client_of
 from soil_assets_tests.shared import DATA
 
-pytestmark = pytest.mark.shared
-
 JSON = {"content-type": "application/json"}
 FILE = {"content-type": "application/octet-stream"}
 
@@ -261,6 +259,7 @@ def test_a_file_is_answered_like_its_spectra(client: Client, name: str, make: An
     assert len(said.json()["preview"]["intensities"]) == 2
 
 
+@pytest.mark.shared
 def test_an_instruments_file(client: Client) -> None:
 
     folder = DATA / "yamsys_mir_opus"

@@ -10,8 +10,6 @@ from soil_assets.spectra.catalogue import BUILT_IN, Property, built_in_catalogue
 from soil_assets.spectra.units import UNIT_FACTORS, normalise_unit, ossl_unit, split_header
 from soil_assets_tests.shared import DATA, needs
 
-pytestmark = pytest.mark.shared
-
 CATALOGUE = built_in_catalogue()
 OSSL = DATA / "ossl_layout/ossl_level0_to_level1_soillab_harmonization.csv"
 
@@ -32,6 +30,7 @@ def test_no_name_means_two_properties():
     assert len(names) == len(set(names))
 
 
+@pytest.mark.shared
 @needs(OSSL)
 def test_every_numeric_name_of_the_ossl_is_known():
     with OSSL.open() as stream:
