@@ -252,6 +252,8 @@ def load_settings(path: str | Path | None = None, env: dict[str, str] | None = N
         raw["storage"] = {**(raw.get("storage") or {}), "landing": env["SOIL_LANDING"]}
         raw["landing"] = {"quiet_seconds": 0, "complete": True}  # a checkout is whole as it is
     if env.get("SOIL_BASELINE"):
+        # After a merge main reads this file whole: what is main's here must be valid in it all the same.
+        validated({key: value for key, value in raw.items() if key != "deployment"}, str(file))
         raw = _judged_by_main(raw, Path(env["SOIL_BASELINE"]))
     if raw["deployment"] == "branch" and "branch" not in raw:
         raw["branch"] = branch_from_environment(env)

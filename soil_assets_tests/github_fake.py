@@ -65,7 +65,7 @@ class FakeGitHub:
 
     def pull(self, number: int, sha: str, ref: str = "topic", repo: str | None = None) -> None:
         head = {"sha": sha, "ref": ref, "repo": {"full_name": repo or self.repository}}
-        self.pulls[number] = {"number": number, "head": head, "state": "open"}
+        self.pulls[number] = {"number": number, "head": head, "state": "open", "base": {"ref": "main"}}
 
     def change(self, number: int, path: str, status: str = "modified", previous: str | None = None) -> None:
         """Let a pull request change a file: added, modified, removed or renamed."""

@@ -61,6 +61,10 @@ def evaluation_checks(
     rpiq = evaluation.metrics["rpiq"]
     absent = sorted(set(policy.levels) - set(model.levels))
     coverage = coverage_in_words(evaluation.coverage)
+    # Without calibration groups any count would be one that a right interval gives.
+    calibrated = 1 <= model.calibration_n <= int(model.training.get("n", 0))
+    if not calibrated:
+        coverage = f"{model.calibration_n} calibration groups: not judged; {coverage}"
     if absent:
         coverage = f"no intervals at {', '.join(f'{100 * level:g} %' for level in absent)}; {coverage}"
     return (
@@ -74,7 +78,7 @@ def evaluation_checks(
             bool(rpiq >= policy.min_rpiq),
             f"RPIQ {rpiq:.2f} on {evaluation.n} samples, floor {policy.min_rpiq:g}",
         ),
-        CheckOutcome("coverage", not absent and evaluation.covered, coverage),
+        CheckOutcome("coverage", not absent and calibrated and evaluation.covered, coverage),
     )
 
 

@@ -133,7 +133,7 @@ def check_same_task(main: SoilModel, candidate: SoilModel) -> None:
 def all_finite(model: SoilModel) -> bool:
     """Whether every array that predicts is finite; an interval that the data cannot bound may be infinite."""
     arrays = [*model.predictor.arrays().values(), model.importance, *model.domain.arrays().values()]
-    return all(bool(np.isfinite(a).all()) for a in map(np.asarray, arrays) if a.dtype.kind == "f")
+    return all(bool(np.isfinite(a).all()) for a in map(np.asarray, arrays) if a.dtype.kind in "fc")
 
 
 def coverage_in_words(coverage: pd.DataFrame) -> str:

@@ -7,6 +7,7 @@ Belongs here: what every way in which a run can end leads to, and telling GitHub
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from soil_assets.config import Settings, load_settings
 from soil_assets.errors import BadInput
 from soil_assets.pull_request.artifact import REPORT, Claim, read_claim
 from soil_assets.pull_request.event import Head
+from soil_assets.pull_request.poster import Run
 from soil_assets.pull_request.scope import only_documentation
 from soil_assets.reporting.decision import DecisionReport
 
@@ -25,6 +27,10 @@ if TYPE_CHECKING:
     from soil_assets.pull_request.judgement import PullRequest
 
 CONTEXT = "soil / decision"
+#: GitHub's comparison of two commits lists this many files at most.
+MOST_COMPARED = 300
+#: Which run set a status, at the end of its description: an older one never replaces a newer one's.
+_RUN = re.compile(r"\[run (\d+)\.(\d+)\]$")
 #: Conclusions of a run after which its artifact is read; any other is no evidence at all.
 READABLE = ("success", "failure")
 _CONCLUSIONS = {
@@ -75,27 +81,24 @@ class Desk:
             When nothing can be decided; the caller then calls :meth:`report_error`.
         """
         from soil_assets.pull_request.judgement import PullRequest, judge_run
-        from soil_assets.pull_request.poster import newest_run
         from soil_assets.reporting.notices import documentation_only
 
+        if self._decided_by_newer():
+            return self._outcome("kept newer", Claim(self.number or 0, ""), "none", False)
         claim = self._claim(artifact)
         facts = self.github.pull_request(claim.number)
         if not self.head.belongs_to(facts, claim.number):
-            newest = str((facts.get("head") or {}).get("sha"))[:12]
-            self._status("error", f"superseded: the pull request's head is {newest}, whose own run reports")
-            return self._outcome("superseded", claim, "none", False)
+            return self._superseded(claim, facts)
+        self._check_target(facts)
         # Only now: a number that is not the run's own must not get a comment.
         self.number = claim.number
-        if newest_run(self.github, claim.number, self.author) > self.head.run:
-            return self._outcome("kept newer", claim, "none", False)
-        files = self.github.files(claim.number)
-        listed = facts.get("changed_files")
-        if isinstance(listed, int) and listed != len(files):
-            raise BadInput(
-                "GitHub does not list every file of the change", found=f"{len(files)} of {listed} files"
-            )
-        sha = str((facts.get("head") or {}).get("sha"))
-        main = str((facts.get("base") or {}).get("ref") or "main")
+        files = self._files(claim, facts)
+        facts = self.github.pull_request(claim.number)  # the list is of a number: was it of this very head?
+        if not self.head.belongs_to(facts, claim.number):
+            return self._superseded(claim, facts)
+        queued = self.head.queued is not None
+        sha = self.head.sha if queued else str((facts.get("head") or {}).get("sha"))
+        main = self.head.default_branch
         pull_request = PullRequest(claim.number, sha, "", files, facts)
         if only_documentation(pull_request.paths):
             return self._post(
@@ -106,7 +109,9 @@ class Desk:
                 self._ending(), mend="run validate again; for a time-out, look at which step took so long"
             )
         self._check_report(artifact, pull_request)
-        fork = self.github.compare(main, sha).get("merge_base_commit") or {}
+        fork = (
+            {"sha": claim.base} if queued else self.github.compare(main, sha).get("merge_base_commit") or {}
+        )
         pull_request = PullRequest(claim.number, sha, str(fork.get("sha") or ""), files, facts)
         report = judge_run(
             Path(),
@@ -135,6 +140,11 @@ class Desk:
             return
         reason = error.what if isinstance(error, BadInput) else f"{type(error).__name__} in soil comment"
         try:
+            if self._decided_by_newer():
+                return
+        except Refused:
+            self.tell("the statuses of this commit cannot be read")
+        try:
             self._status("error", f"no decision: {reason}")
         finally:
             if self.number is not None and self.head.queued is None:
@@ -149,6 +159,49 @@ class Desk:
                     )
                 except Refused as refusal:  # the status says it already
                     self.tell(f"the comment is not posted: {refusal}")
+
+    def _check_target(self, facts: dict[str, Any]) -> None:
+        """Refuse a pull request that is closed or leads elsewhere: its files say nothing of a merge into main."""
+        target = str((facts.get("base") or {}).get("ref"))
+        state = str(facts.get("state"))
+        if state != "open" or target != self.head.default_branch:
+            raise BadInput(
+                "the pull request is not an open one into the default branch",
+                found=f"{state}, into {target}",
+                expected=f"open, into {self.head.default_branch}",
+            )
+
+    def _files(self, claim: Claim, facts: dict[str, Any]) -> list[dict[str, Any]]:
+        """Files of the change: of the pull request, or of everything that a merge queue put on main together."""
+        if self.head.queued is not None:
+            files = list(self.github.compare(claim.base, self.head.sha).get("files") or ())
+            if not files or len(files) >= MOST_COMPARED:
+                raise BadInput(
+                    "GitHub does not list every file of the queue's merge", found=f"{len(files)} files"
+                )
+            return files
+        files = self.github.files(claim.number)
+        listed = facts.get("changed_files")
+        if isinstance(listed, int) and listed != len(files):
+            raise BadInput(
+                "GitHub does not list every file of the change", found=f"{len(files)} of {listed} files"
+            )
+        return files
+
+    def _superseded(self, claim: Claim, facts: dict[str, Any]) -> dict[str, Any]:
+        newest = str((facts.get("head") or {}).get("sha"))[:12]
+        self._status("error", f"superseded: the pull request's head is {newest}, whose own run reports")
+        return self._outcome("superseded", claim, "none", False)
+
+    def _decided_by_newer(self) -> bool:
+        """Whether a newer run has decided on this very commit already."""
+        runs = [
+            Run(int(match[1]), int(match[2]))
+            for status in self.github.statuses(self.head.sha)
+            if status.get("context") == CONTEXT
+            and (match := _RUN.search(str(status.get("description") or "")))
+        ]
+        return max(runs, default=Run()) > self.head.run
 
     def _claim(self, artifact: Path) -> Claim:
         try:
@@ -226,6 +279,9 @@ class Desk:
         blocks = state != "success"
         if self.dry_run:
             return {**self._outcome("dry run", claim, verdict, blocks), "body": text}
+        facts = self.github.pull_request(claim.number)
+        if not self.head.belongs_to(facts, claim.number):  # it moved on while this run was judged
+            return self._superseded(claim, facts)
         _summary(text)
         description = description or verdict
         if (
@@ -243,7 +299,7 @@ class Desk:
             self._status(state, description)
             self.tell(f"the comment is not posted: {error}")
             return {**self._outcome("comment refused", claim, verdict, blocks), "why": str(error)}
-        if posted.outcome != "kept newer":  # else a newer run of this very commit has decided already
+        if not self._decided_by_newer():
             self._status(state, description, posted.url)
         return {**self._outcome(posted.outcome, claim, verdict, blocks), **vars(posted)}
 
@@ -266,7 +322,9 @@ class Desk:
     def _status(self, state: str, description: str, url: str = "") -> None:
         if self.dry_run:
             return
-        self.github.set_status(self.head.sha, state, CONTEXT, description, url or self.head.run_url)
+        run = f" [run {self.head.run.number}.{self.head.run.attempt}]"
+        text = description if len(description) + len(run) <= 140 else f"{description[: 139 - len(run)]}…"
+        self.github.set_status(self.head.sha, state, CONTEXT, text + run, url or self.head.run_url)
         file = os.environ.get("GITHUB_OUTPUT")
         if file:  # the workflow sets a status of its own only where there is none
             with open(file, "a", encoding="utf-8") as stream:

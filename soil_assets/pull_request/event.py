@@ -35,6 +35,7 @@ class Head:
     repository: str = ""
     conclusion: str = ""
     event: str = ""
+    default_branch: str = "main"
 
     @property
     def queued(self) -> int | None:
@@ -102,6 +103,7 @@ def head_of(event: Path | None, sha: str, env: Mapping[str, str]) -> Head:
         repository=str((run.get("head_repository") or {}).get("full_name") or ""),
         conclusion=str(run.get("conclusion") or "unknown"),
         event=str(run.get("event")),
+        default_branch=str((found.get("repository") or {}).get("default_branch") or "main"),
     )
 
 

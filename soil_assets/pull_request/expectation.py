@@ -20,6 +20,8 @@ TOGETHER = "training_drift"
 #: The only gate that an acceptance by a person opens.
 DRIFT_CHECK = "batch_drift"
 ACCEPTED = ".accepted.json"
+#: Name of the golden reference among the sources of training samples.
+REFERENCE = "reference"
 
 Effect = Literal["unchanged", "added", "altered"]
 
@@ -34,7 +36,16 @@ class SoilYaml:
 
     def merged(self, key: str) -> Any:
         """Value of a key after the merge: the head's where the change altered it, else the base's."""
-        return self.head.get(key) if self.head.get(key) != self.fork.get(key) else self.base.get(key)
+        return (self.head if self._altered(key) else self.base).get(key)
+
+    def whole(self) -> dict[str, Any]:
+        """The file after the merge, as main will read it."""
+        keys = {k for k in {*self.base, *self.head} if k in (self.head if self._altered(k) else self.base)}
+        by_key = [k for k in ("recipe", "catalogue") if k in keys and isinstance(self.merged(k), Mapping)]
+        return {k: self.merged_section(k) if k in by_key else self.merged(k) for k in sorted(keys)}
+
+    def _altered(self, key: str) -> bool:
+        return (key in self.fork, self.fork.get(key)) != (key in self.head, self.head.get(key))
 
     def merged_section(self, key: str) -> dict[str, Any]:
         """Keys of a section after the merge, key by key."""
@@ -45,7 +56,7 @@ class SoilYaml:
 
     def altered_keys(self) -> tuple[str, ...]:
         """Top-level keys that the change alters."""
-        return tuple(k for k in sorted({*self.fork, *self.head}) if self.fork.get(k) != self.head.get(k))
+        return tuple(k for k in sorted({*self.fork, *self.head}) if self._altered(k))
 
 
 @dataclass(frozen=True)
@@ -109,7 +120,7 @@ def batches_of(
     names_before = batch_names(paths)
     touched = set()
     for file in files:
-        old = file.get("previous_filename")
+        old = file.get("previous_filename") if file.get("status") == "renamed" else None
         gone = old if old else (file["filename"] if file.get("status") == "removed" else None)
         there = None if file.get("status") == "removed" else file["filename"]
         for path, present in ((gone, False), (there, True)):
@@ -124,7 +135,13 @@ def batches_of(
         effect: Effect = "altered" if name in names_before else "added"
         effects[name] = effect if name in touched else "unchanged"
     accepted = {p.removesuffix(ACCEPTED) for p in paths if p.endswith(ACCEPTED) and "/" not in p}
-    return effects, frozenset(accepted)
+    # An acceptance is of certain bytes: where the change alters the batch, it must bring the acceptance, too.
+    fresh = {
+        str(f["filename"]).removeprefix(f"{folder}/").removesuffix(ACCEPTED)
+        for f in files
+        if str(f["filename"]).endswith(ACCEPTED) and f.get("status") in ("added", "modified")
+    }
+    return effects, frozenset(n for n in accepted if effects.get(n) == "unchanged" or n in fresh)
 
 
 def batch_names(paths: Iterable[str]) -> set[str]:
@@ -137,7 +154,7 @@ def batch_names(paths: Iterable[str]) -> set[str]:
 
 
 def judged_batches(
-    facts: DecisionInputs, expectation: Expectation
+    facts: DecisionInputs, expectation: Expectation, policy: Policy
 ) -> tuple[tuple[BatchResult, ...], list[str]]:
     """Batches with their fate derived from their checks, and the evidence that is missing.
 
@@ -149,6 +166,11 @@ def judged_batches(
         f"batch {name}, which is neither on main nor in the change, is in the report"
         for name in counts
         if name not in expectation.batches
+    ]
+    missing += [
+        f"{part.name}, which is neither the golden reference nor a batch of the merge, is in the training set"
+        for part in facts.training
+        if part.taken and part.name != REFERENCE and part.name not in expectation.batches
     ]
     results = {b.name: b for b in facts.batches}
     training = {part.name: part for part in facts.training}
@@ -164,6 +186,8 @@ def judged_batches(
         taken = part is not None and part.taken and part.scans > 0
         if not held and not reasons and not taken:
             missing.append(f"batch {name} passed its checks, and the training set does not hold it")
+        if not held and not reasons:
+            missing += _contradictions(result, expectation, policy)
         if held and part is not None and part.taken:
             missing.append(f"batch {name} is held, and yet in the training set")
         trains_on = expectation.main_trains_on
@@ -209,8 +233,52 @@ def _fate(result: BatchResult, expectation: Expectation) -> tuple[bool, list[str
     return False, reasons
 
 
+def trained_on(name: str, batches: Mapping[str, Any], passed: frozenset[str]) -> list[str]:
+    """Sentences on the batches that a model says it was trained on, against those that passed.
+
+    Parameters
+    ----------
+    name : str
+        Of the property.
+    batches : mapping
+        Number of samples by batch, as the model has it.
+    passed : frozenset of str
+        Batches of the merge that are not held.
+    """
+    if not batches.get(REFERENCE):
+        return [f"{name}: the uploaded model does not say that it was trained on the golden reference"]
+    strangers = sorted(set(map(str, batches)) - passed - {REFERENCE})
+    return [
+        f"{name}: the uploaded model was trained on {stranger}, which is held or no batch of the merge"
+        for stranger in strangers
+    ]
+
+
+def untrained(models: Iterable[Mapping[str, Any]], batches: Iterable[BatchResult]) -> list[str]:
+    """Sentences on batches of the change that passed and that no model was trained on."""
+    used = {str(name) for counts in models for name, count in counts.items() if count}
+    return [
+        f"batch {b.name} passed its checks, and no uploaded model was trained on a sample of it"
+        for b in batches
+        if b.part_of_change and not b.held and b.name not in used
+    ]
+
+
+def _contradictions(result: BatchResult, expectation: Expectation, policy: Policy) -> list[str]:
+    """Sentences on facts of a batch that do not fit checks which all passed."""
+    sentences = []
+    if result.accepted < 1:
+        sentences.append(f"batch {result.name} passed its checks without an accepted scan")
+    if result.drift is None:
+        sentences.append(f"batch {result.name} passed its checks without a drift verdict")
+    accepted = result.name in expectation.accepted
+    if result.drift == "fail" and policy.drift.when_drift == "hold" and not accepted:
+        sentences.append(f"batch {result.name} drifts, which the policy holds, and yet its checks passed")
+    return sentences
+
+
 def _properties(raw: Mapping[str, Any]) -> tuple[str, ...]:
-    stated = raw.get("properties", Settings.model_fields["properties"].default) if raw else ()
+    stated = raw.get("properties", Settings.model_fields["properties"].default)
     return tuple(map(str, stated)) if isinstance(stated, (list, tuple)) else ()
 
 

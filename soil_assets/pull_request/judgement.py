@@ -6,12 +6,13 @@ Belongs here: the order in which main's side looks, and what stops it. Does not 
 
 from __future__ import annotations
 
+import posixpath
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from soil_assets.adapters import git
 from soil_assets.adapters.github import GitHub
@@ -22,9 +23,18 @@ from soil_assets.pull_request.baseline import BATCHES, MODELS, Baseline, bring
 from soil_assets.pull_request.event import Head
 from soil_assets.pull_request.expectation import Expectation, SoilYaml, batch_names, batches_of, properties_of
 from soil_assets.pull_request.message import report_of, trusted
-from soil_assets.pull_request.recomputation import MainSide, disagreements, property_result, recipe_mismatch
+from soil_assets.pull_request.recomputation import (
+    MainSide,
+    disagreements,
+    property_result,
+    recipe_mismatch,
+    task_mismatch,
+)
 from soil_assets.reporting.decision import DecisionReport
-from soil_assets.reporting.decision_inputs import DecisionInputs
+from soil_assets.reporting.decision_inputs import DecisionInputs, PropertyResult
+
+if TYPE_CHECKING:
+    from soil_assets.modeling.model import SoilModel
 
 FROZEN = "soil_assets/benchmarks/frozen"
 
@@ -102,6 +112,15 @@ def judge_run(
                 expected=claim.base[:12],
                 mend=f"soil baseline --against {claim.base}",
             )
+        if (
+            main.source == "none"
+            and git.file_at(root, str(git.commit_of(root, "HEAD")), "soil.yaml") is not None
+        ):
+            raise BadInput(
+                "the change was compared with a commit of main from before main had settings",
+                found=claim.base[:12],
+                mend="bring the branch up to date with main",
+            )
         soil_yaml = _soil_yaml(root, github, pull_request, claim.base)
         return report_of(
             _facts(
@@ -127,11 +146,13 @@ def check_base(root: Path, base: str, pull_request: PullRequest) -> None:
             expected=f"a commit of main's history up to {str(newest)[:12]}",
             mend="run validate again; a deeper checkout of main when its history is cut (fetch-depth)",
         )
-    if not git.is_ancestor(root, pull_request.fork, base):
+    stated = str((pull_request.facts.get("base") or {}).get("sha") or "")
+    bounds = [commit for commit in (pull_request.fork, stated) if commit]
+    if not bounds or not all(git.is_ancestor(root, bound, base) for bound in bounds):
         raise BadInput(
             "the change was compared with a commit that is older than its own start",
             found=base[:12],
-            expected=f"{pull_request.fork[:12]} or newer",
+            expected=f"{' and '.join(b[:12] for b in bounds) or 'a known start'} or newer",
             mend="run validate again: it compares with what GitHub merged",
         )
 
@@ -144,7 +165,7 @@ def removals(
     statuses: dict[str, str] = {}
     for file in pull_request.files:
         statuses[str(file["filename"])] = str(file.get("status") or "modified")
-        if file.get("previous_filename"):
+        if file.get("previous_filename") and file.get("status") == "renamed":
             statuses[str(file["previous_filename"])] = "removed"
     for kind, label in (("benchmark", "benchmark"), ("reference", "golden reference")):
         default = Settings.model_fields[kind].default
@@ -152,12 +173,19 @@ def removals(
         stated = str(soil_yaml.merged(kind) or default)
         if stated != name:
             sentences.append(f"the {label} {name} is replaced by {stated}; main's was used")
-        path = name if name.endswith((".yaml", ".yml")) else f"{FROZEN}/{name}.yaml"
-        if statuses.get(path) == "removed":
-            sentences.append(f"the definition of the {label} {name} is removed; main's was used")
-        elif path in statuses:
-            sentences.append(f"the definition of the {label} {name} is altered; main's was used")
+        touched = [s for path, s in statuses.items() if _defines(path, name)]
+        if touched:
+            effect = "removed" if "removed" in touched else "altered"
+            sentences.append(f"the definition of the {label} {name} is {effect}; main's was used")
     return tuple(sentences)
+
+
+def _defines(path: str, name: str) -> bool:
+    """Whether a file is the definition of a frozen set, or part of the data that its name leads to."""
+    if posixpath.normpath(path) == posixpath.normpath(f"{FROZEN}/{name}.yaml"):
+        return True
+    place = posixpath.normpath(name)
+    return ("/" in name or "." in name) and (path == place or path.startswith(f"{place}/"))
 
 
 def _facts(
@@ -182,6 +210,7 @@ def _facts(
 
     properties, added, removed = properties_of(soil_yaml)
     own = _settings_of_change(settings, soil_yaml, properties)
+    validated(soil_yaml.whole(), "soil.yaml after the merge")
     models = {p: load(folder / MODELS / p) for p in main.models}
     checks = blocking_of(assets_of(settings))
     paths = git.paths_at(root, claim.base, BATCHES)
@@ -213,6 +242,8 @@ def _facts(
         if name in candidates:
             mismatch = recipe_mismatch(name, candidates[name], own)
             missing += [mismatch] if mismatch else []
+            missing += task_mismatch(catalogue[name], candidates[name], own)
+            missing += _same_by_another_recipe(result, candidates[name], models.get(name))
     missing += disagreements(facts, {r.name: r for r in results})
     for name in properties:
         if name not in catalogue:
@@ -232,7 +263,20 @@ def _facts(
         ),
         pull_request.paths,
         science_versions(),
+        {name: dict(model.training.get("batches") or {}) for name, model in candidates.items()},
     )
+
+
+def _same_by_another_recipe(
+    result: PropertyResult, candidate: SoilModel, main: SoilModel | None
+) -> list[str]:
+    """Sentence on arrays that are main's although another learner is said to have made them."""
+    if not result.identical or main is None:
+        return []
+    learners = [str(m.recipe.get("learner")) for m in (main, candidate)]
+    if learners[0] == learners[1]:
+        return []
+    return [f"{result.name}: the uploaded arrays are main's, and the change's learner is {learners[1]}"]
 
 
 def _settings_of_change(settings: Settings, soil_yaml: SoilYaml, properties: tuple[str, ...]) -> Settings:
@@ -243,6 +287,7 @@ def _settings_of_change(settings: Settings, soil_yaml: SoilYaml, properties: tup
         "properties": list(properties),
         "recipe": soil_yaml.merged_section("recipe"),
         "catalogue": catalogue,
+        "axis": soil_yaml.merged_section("axis"),
     }
     return validated({**raw, **proposed}, "soil.yaml of the change")
 
@@ -252,16 +297,22 @@ def _soil_yaml(root: Path, github: GitHub, pull_request: PullRequest, base: str)
     on_base = _parsed(git.file_at(root, base, "soil.yaml"), f"soil.yaml at {base[:12]}")
     if "soil.yaml" not in pull_request.paths:
         return SoilYaml(on_base, on_base, on_base)
-    fork, head = (
-        _parsed(github.content("soil.yaml", ref), f"soil.yaml at {ref[:12]}")
-        for ref in (pull_request.fork, pull_request.sha)
-    )
-    return SoilYaml(fork, on_base, head)
+    statuses = {str(f["filename"]): str(f.get("status")) for f in pull_request.files}
+    absent = {pull_request.fork: "added", pull_request.sha: "removed"}
+    contents = []
+    for ref in (pull_request.fork, pull_request.sha):
+        content = github.content("soil.yaml", ref)
+        if content is None and statuses.get("soil.yaml") not in (absent[ref], "renamed", None):
+            raise BadInput(
+                "GitHub does not give a file that the change touches", file=f"soil.yaml at {ref[:12]}"
+            )
+        contents.append(_parsed(content, f"soil.yaml at {ref[:12]}"))
+    return SoilYaml(contents[0], on_base, contents[1])
 
 
 def _parsed(content: bytes | None, label: str) -> dict[str, Any]:
-    if content is None:
-        return {}
+    if content is None:  # no file states no property; an empty file states the defaults
+        return {"properties": []}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "soil.yaml"
         file.write_bytes(content)

@@ -15,13 +15,14 @@ from pydantic import ValidationError
 
 from soil_assets.config import LIMITS, Policy
 from soil_assets.pull_request.expectation import (
-    ACCEPTED,
     Expectation,
     SoilYaml,
     judged_batches,
+    trained_on,
     training_set_checks,
+    untrained,
 )
-from soil_assets.pull_request.scope import is_documentation
+from soil_assets.pull_request.scope import is_batch_data, is_documentation
 from soil_assets.reporting.decision import DecisionReport, build
 from soil_assets.reporting.decision_inputs import DecisionInputs, PropertyResult, Proposal
 from soil_assets.reporting.markdown import GITHUB_CAP
@@ -56,6 +57,7 @@ def trusted(
     origin: Origin,
     files: Iterable[str],
     main_versions: Mapping[str, str],
+    training: Mapping[str, Mapping[str, Any]],
 ) -> DecisionInputs:
     """Facts of a report as main's side tells them.
 
@@ -77,14 +79,20 @@ def trusted(
         Paths that the change touches, as GitHub lists them.
     main_versions : mapping of str to str
         Packages of this environment, which is main's.
+    training : mapping of str to mapping
+        By property, the number of training samples by batch that the uploaded model states.
 
     Notes
     -----
     Links lead where GitHub says the run is, or to the project's own Dagster; the commands that give the report again
     are ours: a stranger's commands and addresses are not passed on.
     """
-    batches, missing_batches = judged_batches(facts, expectation)
+    batches, missing_batches = judged_batches(facts, expectation, policy)
     checks, missing_checks = training_set_checks(facts, expectation, policy)
+    missing_batches += untrained(training.values(), batches)
+    passed = frozenset(b.name for b in batches if not b.held)
+    for prop, counts in training.items():
+        missing_batches += trained_on(prop, counts, passed)
     known = facts.model_copy(
         update={
             "candidate": origin.sha[:12],
@@ -118,7 +126,7 @@ def judge_files(files: Iterable[str], soil_yaml: SoilYaml) -> tuple[str, ...]:
     keys = [key for key in soil_yaml.altered_keys() if key not in _FREE_KEYS]
     touched = []
     for file in sorted(set(files)):
-        if is_documentation(file) or (file.startswith("batches/") and not file.endswith(ACCEPTED)):
+        if is_documentation(file) or is_batch_data(file):
             continue
         if file == "soil.yaml":
             touched += [f"soil.yaml ({', '.join(keys)})"] if keys else []

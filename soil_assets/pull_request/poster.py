@@ -76,11 +76,6 @@ def post(github: GitHub, number: int, text: str, run: Run, author: str = AUTHOR)
     return Posted(outcome, settled.comment, settled.url, settled.removed)
 
 
-def newest_run(github: GitHub, number: int, author: str = AUTHOR) -> Run:
-    """Newest run that has a comment of ours on a pull request; the zeroth where there is none."""
-    return max((_run_of(c["body"]) for c in _ours(github, number, author)), default=Run())
-
-
 def _settle(github: GitHub, ours: Sequence[dict[str, Any]], body: str, run: Run) -> Posted:
     kept, doubles = ours[0], ours[1:]
     newest = max(_run_of(c["body"]) for c in ours)

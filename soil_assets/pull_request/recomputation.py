@@ -31,6 +31,7 @@ from soil_assets.reporting.numerals import finite
 
 if TYPE_CHECKING:
     from soil_assets.modeling.model import SoilModel
+    from soil_assets.spectra.axis import Axis
     from soil_assets.spectra.batch import SpectralBatch
     from soil_assets.spectra.catalogue import Property
 
@@ -93,6 +94,10 @@ def property_result(
         )
     except BadInput as error:
         return empty, [f"{prop.name}: candidate and main cannot be compared ({error})"]
+    except Exception as error:  # noqa: BLE001  # arrays of a stranger may break a prediction anywhere
+        return empty, [
+            f"{prop.name}: the uploaded model cannot predict the benchmark ({type(error).__name__})"
+        ]
     checks = (*model_checks(candidate), *evaluation_checks(candidate, evaluation, policy), *compared)
     main_facts = comparison.pop("main_evaluation")
     return (
@@ -126,13 +131,43 @@ def property_result(
 
 def same_model(main: SoilModel, candidate: SoilModel) -> bool:
     """Whether two models predict from equal arrays with equal intervals."""
-    ours, theirs = main.predictor.arrays(), candidate.predictor.arrays()
     return (
-        ours.keys() == theirs.keys()
-        and all(np.array_equal(ours[k], theirs[k]) for k in ours)
+        _equal(main.predictor.arrays(), candidate.predictor.arrays())
         and dict(main.half_widths) == dict(candidate.half_widths)
+        and (main.limits, main.transform, main.unit)
+        == (candidate.limits, candidate.transform, candidate.unit)
+        and _equal(main.difficulty.arrays(), candidate.difficulty.arrays())
+        and _equal(main.domain.arrays(), candidate.domain.arrays())
+        and main.domain.facts() == candidate.domain.facts()
         and main.predictor.facts() == candidate.predictor.facts()
     )
+
+
+def _equal(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
+    return ours.keys() == theirs.keys() and all(np.array_equal(ours[k], theirs[k]) for k in ours)
+
+
+def task_mismatch(prop: Property, model: SoilModel, settings: Settings) -> list[str]:
+    """Sentences on what a model answers another question than the change's settings ask."""
+    axis = _axis(settings)
+    pairs = {
+        "axis": (model.axis == axis, model.axis.describe(), axis.describe()),
+        "quantity": (model.quantity == settings.axis.quantity, model.quantity, settings.axis.quantity),
+        "unit": (model.unit == prop.unit, model.unit, prop.unit),
+        "transform": (model.transform == prop.transform, model.transform, prop.transform),
+        "sensors": (not model.sensors, ", ".join(model.sensors), "none"),
+    }
+    return [
+        f"{prop.name}: the uploaded model has {name} {used}; the change states {stated}"
+        for name, (same, used, stated) in pairs.items()
+        if not same
+    ]
+
+
+def _axis(settings: Settings) -> Axis:
+    from soil_assets.spectra.axis import Axis
+
+    return Axis.regular(**settings.axis.model_dump(include={"start", "stop", "step", "unit"}))
 
 
 def disagreements(facts: DecisionInputs, results: Mapping[str, PropertyResult]) -> list[str]:
@@ -167,16 +202,18 @@ def disagreements(facts: DecisionInputs, results: Mapping[str, PropertyResult]) 
 def recipe_mismatch(prop: str, model: SoilModel, settings: Settings) -> str | None:
     """Sentence that a model was not trained by the change's recipe, or None."""
     from soil_assets.modeling.recipe import Recipe
-    from soil_assets.spectra.axis import Axis
 
     recipe = settings.recipe
     if recipe.training == "additive":
         chosen = dict(model.training.get("chosen") or {})
         trained_by = str(chosen.get("learner"))
-        return None if trained_by == "additive" else _mismatch(prop, trained_by, "additive training")
+        if trained_by != "additive":
+            return _mismatch(prop, trained_by, "additive training")
+        seed = model.training.get("seed")
+        return None if seed == recipe.seed else _mismatch(prop, f"seed {seed}", str(recipe.seed))
     stated = Recipe.from_settings(
         recipe,
-        Axis.regular(**settings.axis.model_dump(include={"start", "stop", "step", "unit"})),
+        _axis(settings),
         settings.axis.quantity,
         levels=settings.policy.model.levels,
     ).to_dict()

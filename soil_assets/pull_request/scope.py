@@ -15,11 +15,27 @@ _TOP_LEVEL = ("LICENSE", "CITATION.cff", "mkdocs.yml")
 def is_documentation(path: str) -> bool:
     """Whether a file of the repository is documentation: no gate, recipe, model or decision depends on it."""
     parts = PurePosixPath(path).parts
-    if not parts or ".." in parts:
+    if not parts or ".." in parts or runs_in_dvc(path):
         return False
     if parts[0] == "docs":
         return PurePosixPath(path).suffix.lower() != ".py"  # docs/hooks is code
     return len(parts) == 1 and (path in _TOP_LEVEL or path.endswith(".md"))
+
+
+def runs_in_dvc(path: str) -> bool:
+    """Whether DVC would take a file for its own wherever it lies: a pipeline, a lock, a pointer, its settings."""
+    name = PurePosixPath(path).name
+    return name in ("dvc.yaml", "dvc.lock") or name.endswith(".dvc") or name.startswith(".dvc")
+
+
+def is_batch_data(path: str) -> bool:
+    """Whether a file is data of a batch and nothing else: a pointer of its own, or a file inside its folder."""
+    parts = PurePosixPath(path).parts
+    if len(parts) < 2 or parts[0] != "batches" or ".." in parts:
+        return False
+    if len(parts) == 2:
+        return parts[1].endswith(".dvc") and not parts[1].startswith(".")
+    return not (runs_in_dvc(path) or any(part.startswith(".") for part in parts) or path.endswith(".py"))
 
 
 def only_documentation(paths: Iterable[str]) -> bool:

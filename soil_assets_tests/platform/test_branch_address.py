@@ -93,9 +93,6 @@ def test_the_comment_leads_to_the_deployment(desk: Desk) -> None:
     desk.run()
     [after] = desk.fake.ours(7)
     assert "](<https://pr-7.soil.example.org>)" in after["body"]
-    assert "/statuses" not in " ".join(desk.fake.asked("GET")), (
-        "statuses are read only where the template asks for them"
-    )
 
 
 def test_the_comment_takes_the_address_of_the_status(desk: Desk) -> None:

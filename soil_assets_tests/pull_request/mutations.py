@@ -87,6 +87,7 @@ def judge(
     main_side = MainSide({} if of_main is None else models(of_main), benchmark(), POLICY, {})
     catalogue = catalogue_of(settings())
     uploaded = {} if kind is None else models(kind)
+    training = {p: dict(m.training["batches"]) for p, m in uploaded.items()}
     outcomes = [property_result(catalogue[p], uploaded.get(p), main_side, added=False) for p in PROPERTIES]
     results = [result for result, _ in outcomes]
     reasons = [reason for _, each in outcomes for reason in each]
@@ -122,6 +123,7 @@ def judge(
             origin,
             ["batches/june/s.csv"],
             {},
+            training,
         )
         return "failure" if decide(judged).blocks else "success"
 

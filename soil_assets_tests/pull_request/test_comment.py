@@ -84,6 +84,7 @@ def desk(
     with serving(FakeGitHub()) as state:
         state.pull(7, SHA)
         state.files[7] = [JUNE]
+        state.pulls[7]["base"] = {"ref": "main", "sha": base}
         state.comparisons[("main", SHA)] = {"merge_base_commit": {"sha": base}}
         monkeypatch.setenv("GITHUB_API_URL", state.url)
         monkeypatch.setenv("GITHUB_REPOSITORY", state.repository)
@@ -136,7 +137,6 @@ def test_every_figure_in_the_comment_is_recomputed_from_the_models(desk: Desk) -
     ("kind", "of_main", "batches", "verdict"),
     [
         ("weak", "strong", None, "reject"),
-        ("strong", None, None, "first version"),
         ("weak", "full", None, "cannot tell"),
         ("strong", "weak", (held("june"),), "request changes"),
         ("strong", "weak", (held("june", "readable", drift=None),), "request changes"),
@@ -148,7 +148,7 @@ def test_every_verdict_has_its_status(
     change = facts(kind, of_main, **({} if batches is None else {"batches": batches}))
     outcome = desk.run(desk.artifact(change, kind), of_main)
     assert outcome["verdict"] == verdict
-    assert desk.states == ["success" if verdict == "first version" else "failure"]
+    assert desk.states == ["failure"]
     assert f"## Soil models: {verdict}" in desk.fake.ours(7)[0]["body"]
 
 
@@ -319,21 +319,41 @@ def test_a_run_that_was_overtaken_leaves_the_comment_alone(desk: Desk) -> None:
 
 def test_an_older_run_of_the_same_commit_changes_nothing(desk: Desk) -> None:
     desk.run(run_number=5)
-    outcome = desk.run(run_number=4, conclusion="cancelled")
-    assert outcome["outcome"] == "kept newer"
-    assert desk.states == ["success"]
+    for artifact in (None, desk.folder / "nothing"):
+        outcome = desk.run(artifact, run_number=4, conclusion="cancelled")
+        assert outcome["outcome"] == "kept newer"
+        assert desk.states == ["success"]
 
 
 def test_a_merge_queue_gets_the_check_alone(desk: Desk) -> None:
+    """Its files are those of the whole merge: documentation at the tip says nothing of what is below."""
     queued = "c" * 40
+    desk.run(run_number=9)
+    desk.fake.statuses.clear()
+    desk.fake.files[7] = [{"filename": "README.md", "status": "modified"}]
+    desk.fake.comparisons[(desk.base, queued)] = {"files": [JUNE]}
+    comments = list(desk.fake.comments[7])
     outcome = desk.run(
         sha=queued, event="merge_group", head_branch=f"gh-readonly-queue/main/pr-7-{desk.base}"
     )
     assert (outcome["outcome"], outcome["verdict"]) == ("queued", "approve")
     assert [(s["sha"], s["state"]) for s in desk.fake.statuses] == [(queued, "success")]
-    assert desk.fake.comments == {}
+    assert desk.fake.comments[7] == comments
+    desk.fake.comparisons[(desk.base, queued)] = {"files": [JUNE] * 300}
+    with pytest.raises(BadInput, match="does not list every file"):
+        desk.run(
+            sha=queued,
+            event="merge_group",
+            head_branch=f"gh-readonly-queue/main/pr-7-{desk.base}",
+            run_number=2,
+        )
     with pytest.raises(BadInput, match="merge queue"):
-        desk.run(sha=queued, event="merge_group", head_branch=f"gh-readonly-queue/main/pr-8-{desk.base}")
+        desk.run(
+            sha=queued,
+            event="merge_group",
+            head_branch=f"gh-readonly-queue/main/pr-8-{desk.base}",
+            run_number=3,
+        )
 
 
 def test_documentation_is_decided_by_githubs_list_alone(desk: Desk) -> None:
@@ -396,14 +416,56 @@ def test_a_comment_that_cannot_be_written_still_sets_the_check(
     assert str(status) in outcome["why"]
 
 
-@pytest.mark.parametrize(
-    "path", ["pulls/7", "pulls/7/files", r"compare/.*", r"issues/7/comments", r"contents/soil\.yaml"]
-)
+@pytest.mark.parametrize("path", ["pulls/7", "pulls/7/files", r"compare/.*", r"contents/soil\.yaml"])
 def test_an_api_that_fails_half_way_is_an_error(desk: Desk, path: str) -> None:
     desk.fake.files[7] = [JUNE, {"filename": "soil.yaml", "status": "modified"}]
     desk.fake.faults = [Fault("GET", path, 502, {"message": "bad gateway"}, times=99)]
     with pytest.raises(BadInput):
         desk.run()
+    assert desk.states == ["error"]
+
+
+@pytest.mark.parametrize("facts_of", [{"state": "closed"}, {"base": {"ref": "elsewhere"}}, {"base": None}])
+def test_only_an_open_pull_request_into_the_default_branch_is_judged(
+    desk: Desk, facts_of: dict[str, Any]
+) -> None:
+    desk.fake.pulls[7] |= facts_of
+    desk.fake.files[7] = [{"filename": "README.md", "status": "modified"}]
+    with pytest.raises(BadInput, match="not an open one into the default branch"):
+        desk.run()
+    assert desk.states == ["error"]
+
+
+@pytest.mark.parametrize("call", ["files", "publish"])
+def test_a_head_that_moves_meanwhile_is_superseded(
+    desk: Desk, call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from soil_assets.adapters.github import GitHub
+
+    real = getattr(GitHub, call)
+
+    def moving(self: GitHub, *arguments: Any) -> Any:
+        desk.fake.pull(7, OTHER)
+        desk.fake.files[7] = [{"filename": "README.md", "status": "modified"}]
+        return real(self, *arguments)
+
+    monkeypatch.setattr(GitHub, call, moving)
+    assert desk.run()["outcome"] == "superseded"
+    assert desk.states == ["error"]
+
+
+def test_a_first_version_is_not_what_an_old_base_says(desk: Desk) -> None:
+    """A branch that begins before main had settings could choose to be compared with nothing."""
+    from soil_assets_tests.pull_request.facts import commit
+
+    (desk.root / "soil.yaml").unlink()
+    desk.base = commit(desk.root, "no settings")
+    (desk.root / "soil.yaml").write_text(SETTINGS, encoding="utf-8")
+    commit(desk.root, "settings")
+    desk.fake.pulls[7]["base"]["sha"] = desk.base
+    desk.fake.comparisons[("main", SHA)] = {"merge_base_commit": {"sha": desk.base}}
+    with pytest.raises(BadInput, match="before main had settings"):
+        desk.run(of_main=None)
     assert desk.states == ["error"]
 
 

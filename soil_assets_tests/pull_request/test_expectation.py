@@ -4,14 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import json
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from soil_assets.cli.inputs import catalogue_of
 from soil_assets.errors import BadInput
+from soil_assets.modeling.artifact import save
 from soil_assets.pull_request.expectation import SoilYaml, batches_of, properties_of
+from soil_assets.pull_request.judgement import PullRequest, removals
 from soil_assets.pull_request.message import judge_files
-from soil_assets_tests.pull_request.facts import RAW, SETTINGS, batch, facts, held, models
+from soil_assets.pull_request.recomputation import MainSide, property_result
+from soil_assets.reporting.decision_inputs import TrainingPart
+from soil_assets_tests.pull_request.facts import (
+    POLICY,
+    RAW,
+    SETTINGS,
+    batch,
+    benchmark,
+    facts,
+    held,
+    models,
+    settings,
+)
 from soil_assets_tests.pull_request.test_comment import JUNE, SHA, Desk, _no_pictures, desk, pictures
 
 assert desk  # the fixtures of the comment's tests
@@ -169,10 +187,134 @@ def test_no_model_of_main_is_an_error_unless_main_says_so(desk: Desk) -> None:
 
 
 def test_a_change_without_effect_is_said_to_be_identical(desk: Desk) -> None:
-    outcome = desk.run(desk.artifact(facts("weak", "weak"), "weak"), "weak")
+    desk.fake.files[7] = [{"filename": "Makefile", "status": "modified"}]
+    outcome = desk.run(desk.artifact(facts("weak", "weak", batches=()), "weak"), "weak")
     assert outcome["verdict"] == "approve"
     assert "the candidate is identical to main" in desk.fake.ours(7)[0]["body"]
-    assert models("weak") is models("weak")
+
+
+def altered(desk: Desk, kind: str, **changes: Any) -> Path:
+    """Upload models with changed facts, and a report that agrees with them."""
+    main_side = MainSide(models("weak"), benchmark(), POLICY, {})
+    uploaded = {p: replace(m, **{k: v(m) for k, v in changes.items()}) for p, m in models(kind).items()}
+    catalogue = catalogue_of(settings())
+    results = tuple(property_result(catalogue[p], m, main_side, added=False)[0] for p, m in uploaded.items())
+    artifact = desk.artifact(facts(kind).model_copy(update={"properties": results}), kind)
+    for prop, model in uploaded.items():
+        save(model, artifact / "models" / prop)
+    return artifact
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (
+            {"training": lambda m: {**m.training, "batches": {"reference": 58}}},
+            "no uploaded model was trained on a sample of it",
+        ),
+        (
+            {"training": lambda m: {**m.training, "batches": {"reference": 58, "june": 10, "evil": 9}}},
+            "was trained on evil",
+        ),
+        (
+            {"training": lambda m: {k: v for k, v in m.training.items() if k != "batches"}},
+            "does not say that it was trained on the golden reference",
+        ),
+        ({"recipe": lambda m: {**m.recipe, "learner": "svr"}}, "the change's recipe states"),
+    ],
+)
+def test_a_model_is_tied_to_the_changes_data_and_recipe(desk: Desk, changes: Any, sentence: str) -> None:
+    cannot_tell(desk, desk.run(altered(desk, "strong", **changes)), sentence)
+
+
+@pytest.mark.parametrize("groups", [0, -3, 10_000])
+def test_intervals_without_a_calibration_do_not_cover(desk: Desk, groups: int) -> None:
+    artifact = altered(
+        desk,
+        "strong",
+        half_widths=lambda m: dict.fromkeys(m.half_widths, 0.0),
+        training=lambda m: {**m.training, "calibration_groups": groups},
+    )
+    assert desk.run(artifact)["verdict"] == "request changes"
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        "nonsense: 1", "benchmark: null", "policy: {model: {margin: -1}}", "policy: {model: {marginn: 0.2}}",
+        "policy: null", "service: {x: 1}", "alerts: 5",
+    ],
+)  # fmt: skip
+def test_settings_that_main_could_not_read_after_the_merge_are_an_error(desk: Desk, extra: str) -> None:
+    proposes(desk, yaml.safe_dump(yaml.safe_load(SETTINGS) | yaml.safe_load(extra)))
+    with pytest.raises(BadInput):
+        desk.run()
+    assert desk.states == ["error"]
+
+
+@pytest.mark.parametrize(
+    ("key", "sentence"),
+    [
+        ("axis: {start: 3796, stop: 552, step: 24, unit: cm-1, quantity: absorbance}", "has axis"),
+        ("catalogue: {clay: {label: Clay, unit: '%', transform: log1p}}", "has transform"),
+        ("catalogue: {clay: {label: Clay, unit: g/kg}}", "has unit"),
+    ],
+)
+def test_a_task_that_was_not_trained_is_not_judged(desk: Desk, key: str, sentence: str) -> None:
+    proposes(desk, yaml.safe_dump(yaml.safe_load(SETTINGS) | yaml.safe_load(key)))
+    cannot_tell(desk, desk.run(), sentence)
+
+
+@pytest.mark.parametrize(
+    "facts_of",
+    [
+        {"drift": "fail"}, {"drift": None}, {"accepted": 0, "quarantined": 20},
+        {"landed": 0, "accepted": 0, "drift": None},
+    ],
+)  # fmt: skip
+def test_facts_of_a_batch_that_contradict_its_checks_cannot_tell(
+    desk: Desk, facts_of: dict[str, Any]
+) -> None:
+    training = (TrainingPart(name="june", scans=20, taken=True),)
+    change = facts(batches=(batch("june", **facts_of),)).model_copy(update={"training": training})
+    cannot_tell(desk, desk.run(desk.artifact(change)), "batch june")
+
+
+def test_an_acceptance_of_other_bytes_does_not_open_the_gate() -> None:
+    before = ["june/s.csv", "june.accepted.json"]
+    data = {"filename": "batches/june/s.csv", "status": "modified"}
+    record = {"filename": "batches/june.accepted.json", "status": "modified"}
+    assert batches_of(before, [], "batches")[1] == {"june"}
+    assert batches_of(before, [data], "batches")[1] == frozenset()
+    assert batches_of(before, [data, record], "batches")[1] == {"june"}
+
+
+def test_a_copied_file_takes_nothing_away() -> None:
+    copy = {"filename": "docs/s.csv", "previous_filename": "batches/may/s.csv", "status": "copied"}
+    assert batches_of(["may/s.csv"], [copy], "batches")[0] == {"may": "unchanged"}
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("bench/b.yaml", "bench/b.yaml"), ("bench/all", "bench/all/spectra.csv"),
+        ("./soil_assets/benchmarks/frozen/x.yaml", "soil_assets/benchmarks/frozen/x.yaml"),
+        ("nrw115-benchmark", "soil_assets/benchmarks/frozen/nrw115-benchmark.yaml"),
+    ],
+)  # fmt: skip
+def test_a_frozen_set_is_its_definition_and_its_data(name: str, path: str) -> None:
+    raw = {"benchmark": name}
+    pull_request = PullRequest(7, SHA, "", [{"filename": path, "status": "modified"}])
+    [sentence] = removals(pull_request, SoilYaml(raw, raw, raw), settings(), ())
+    assert "the definition of the benchmark" in sentence
+    other = PullRequest(7, SHA, "", [{"filename": "README.md", "status": "modified"}])
+    assert removals(other, SoilYaml(raw, raw, raw), settings(), ()) == ()
+
+
+def test_an_empty_file_of_settings_states_the_defaults_and_an_absent_one_nothing() -> None:
+    absent: dict[str, Any] = {"properties": []}
+    assert properties_of(SoilYaml({}, {}, {"properties": ["clay"]})) == (("clay",), (), ("ph", "soc"))
+    assert properties_of(SoilYaml(absent, absent, {})) == (("clay", "ph", "soc"), ("clay", "ph", "soc"), ())
 
 
 def test_batches_follow_from_the_files_that_github_lists() -> None:
@@ -186,7 +328,7 @@ def test_batches_follow_from_the_files_that_github_lists() -> None:
     ]
     effects, accepted = batches_of(before, files, "batches", ["made"])
     assert effects == {"made": "unchanged", "a": "altered", "e": "added"}
-    assert accepted == {"d", "f"}
+    assert accepted == {"f"}, "an acceptance of a batch that is not there opens nothing"
 
 
 def test_main_that_moved_on_is_not_blamed_on_the_change() -> None:
@@ -204,7 +346,9 @@ def test_main_that_moved_on_is_not_blamed_on_the_change() -> None:
     ("path", "judges"),
     [
         ("README.md", False), ("docs/SOP.md", False), ("batches/june/lab.csv", False), ("batches/june.dvc", False),
-        ("batches/june.accepted.json", True), ("Makefile", True), ("pyproject.toml", True),
+        ("batches/june.accepted.json", True), ("batches/dvc.yaml", True), ("batches/june/dvc.yaml", True),
+        ("batches/june/x.dvc", True), ("batches/june", True), ("batches/.dvcignore", True), ("batches/hook.py", True),
+        ("docs/dvc.yaml", True), ("docs/x.dvc", True), ("Makefile", True), ("pyproject.toml", True),
         ("docs/hooks/draw.py", True),
         ("soil_assets/cli/report.py", True), ("soil_assets/adapters/great_expectations.py", True),
         ("soil_assets/spectra/properties.csv", True), ("soil_assets/config.py", True), ("requirements.txt", True),
