@@ -82,6 +82,7 @@ def explained() -> Iterator[None]:
 def prepare_environment() -> None:
     """Settle the folders that dagster.yaml and soil.yaml refer to, so that ``soil`` works without exports."""
     warnings.filterwarnings("ignore")  # a person who runs a command cannot mend a library's deprecation
+    warnings.filterwarnings("default", message=r".*move policy\.model", category=FutureWarning)
     home = Path(os.environ.setdefault("SOIL_HOME", str(Path(".soil").absolute()))).absolute()
     os.environ["SOIL_HOME"] = str(home)
     storage = Path(os.environ.setdefault("SOIL_DAGSTER_STORAGE", str(home / "dagster")))
