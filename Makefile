@@ -24,7 +24,7 @@ ui: $(VENV)/run-time.stamp    ## the Dagster UI with daemon and sensors on the d
 setup: $(VENV)/dev.stamp $(VENV)/sbom.stamp  ## everything: run time, development and bench tools
 
 test: $(VENV)/dev.stamp $(VENV)/sbom.stamp  ## set-up, then the tests
-	@$(BIN)/pytest -q $(PYTEST_ARGS)
+	@$(BIN)/pytest -q $(PYTEST_ARGS) -m "not bench"
 
 test-without-data: $(VENV)/dev.stamp  ## tests that can read data beside the checkout, in a clone that has none beside it
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && git clone -q . "$$folder/clone" && cd "$$folder/clone" \

@@ -100,8 +100,8 @@ class Row:
     """One change: what it writes, the verdicts that are right for it, and what its comment must say.
 
     ``chain``: whether ``dvc repro`` has something to make anew that main's own results do not hold. Where it has not,
-    the test run reports on main's results, which takes seconds. ``everywhere``: whether the row is part of every test
-    run. ``soil bench judge`` runs the chain for every row.
+    the test run reports on main's results, which takes seconds; ``soil bench judge`` runs the chain for every row.
+    ``everywhere``: whether the row is part of ``make test``; all of them run when this file is run by name.
     """
 
     write: Write
@@ -128,6 +128,7 @@ CHANGES: dict[str, Row] = {
         ("approve", "request changes"),
         "by verdict",
         ("first version",),
+        everywhere=False,
     ),
     "property dropped": Row(
         settings(properties=["clay"]),
@@ -143,6 +144,7 @@ CHANGES: dict[str, Row] = {
         ("request changes",),
         "failure",
         ("acidity: no candidate model was trained", "property ph is removed"),
+        everywhere=False,
     ),
     "benchmark deleted": Row(
         removed("soil_assets/benchmarks/frozen/nrw115-benchmark.yaml"),
@@ -170,6 +172,7 @@ CHANGES: dict[str, Row] = {
         ("approve", "cannot tell"),
         "by verdict",
         ("damaged",),
+        everywhere=False,
     ),
     "batch removed": Row(
         removed("batches/damaged"), ("approve", "cannot tell"), "by verdict", ("damaged",), everywhere=False
@@ -187,6 +190,7 @@ CHANGES: dict[str, Row] = {
         ("approve",),
         "success",
         ("catalogue", "Main's limits are used"),
+        everywhere=False,
     ),
     "drift accepted by a file": Row(
         accepted,
@@ -200,6 +204,7 @@ CHANGES: dict[str, Row] = {
         ("request changes",),
         "failure",
         ("loosens its own judge",),
+        everywhere=False,
     ),
     "no effect": Row(
         replaced("Makefile", "help:", "# A comment.\nhelp:"),
@@ -243,7 +248,9 @@ def fake() -> Iterator[FakeGitHub]:
         yield state
 
 
-@pytest.mark.parametrize("name", [name for name, row in CHANGES.items() if row.everywhere or FULL])
+@pytest.mark.parametrize(
+    "name", [n if row.everywhere else pytest.param(n, marks=pytest.mark.bench) for n, row in CHANGES.items()]
+)
 def test_a_change_has_its_right_verdict_and_status(
     repository: Repository, warm: Path, fake: FakeGitHub, name: str
 ) -> None:
