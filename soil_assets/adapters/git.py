@@ -81,14 +81,6 @@ def is_ancestor(root: Path, older: str, newer: str) -> bool:
     return done.returncode == 0
 
 
-def history(root: Path, commit: str, path: str, limit: int = 20) -> list[tuple[str, bytes]]:
-    """Return the versions of a file up to a commit along main's own line, oldest first: (commit, content)."""
-    done = _git(root, "log", "--first-parent", f"--max-count={limit}", "--format=%H", commit, "--", path)
-    commits = done.stdout.decode().split() if done.returncode == 0 else []
-    found = ((c, file_at(root, c, path)) for c in reversed(commits))
-    return [(c, content) for c, content in found if content is not None]
-
-
 @contextmanager
 def work_tree(root: Path, commit: str) -> Iterator[Path]:
     """Give a temporary work tree of a commit; it is gone afterwards.

@@ -68,11 +68,6 @@ class GitHub:
         found: dict[str, Any] = self.call("GET", f"pulls/{number}")
         return found
 
-    def changed_files(self, number: int) -> list[str]:
-        """Return the paths that a pull request touches; a renamed file under both of its names."""
-        names = ("filename", "previous_filename")
-        return [str(file[name]) for file in self.files(number) for name in names if file.get(name)]
-
     def files(self, number: int) -> list[dict[str, Any]]:
         """Return every changed file of a pull request: ``filename``, ``previous_filename``, ``status``.
 

@@ -84,7 +84,7 @@ class Desk:
         from soil_assets.reporting.notices import documentation_only
 
         if self._decided_by_newer():
-            return self._outcome("kept newer", Claim(self.number or 0, ""), "none", False)
+            return self._outcome("kept newer", Claim(0, ""), "none", False)
         claim = self._claim(artifact)
         facts = self.github.pull_request(claim.number)
         if not self.head.belongs_to(facts, claim.number):

@@ -245,9 +245,6 @@ def _facts(
             missing += task_mismatch(catalogue[name], candidates[name], own)
             missing += _same_by_another_recipe(result, candidates[name], models.get(name))
     missing += disagreements(facts, {r.name: r for r in results})
-    for name in properties:
-        if name not in catalogue:
-            missing.append(f"{name}: no such property in main's catalogue or the change's")
     return trusted(
         facts,
         expectation,
@@ -280,7 +277,7 @@ def _same_by_another_recipe(
 
 
 def _settings_of_change(settings: Settings, soil_yaml: SoilYaml, properties: tuple[str, ...]) -> Settings:
-    """Main's settings with what a change may propose: properties, recipe and catalogue, with main's limits."""
+    """Main's settings with what a change may propose: properties, axis, recipe, and catalogue with main's limits."""
     raw = settings.model_dump(mode="json")
     catalogue = main_limits(soil_yaml.merged_section("catalogue"), soil_yaml.base.get("catalogue"))
     proposed = {

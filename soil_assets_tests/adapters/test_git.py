@@ -49,13 +49,6 @@ def test_files_are_read_as_a_commit_has_them(repository: Path) -> None:
     assert git.files_at(repository, first, "nothing") == {}
 
 
-def test_a_files_past_is_told_oldest_first(repository: Path) -> None:
-    assert [content for _, content in git.history(repository, "HEAD", "metrics.json", 2)] == [
-        b"two",
-        b"three",
-    ]
-
-
 def test_another_commit_is_laid_out_and_cleared_away(repository: Path) -> None:
     first = call(repository, "rev-parse", "main~2")
     with git.work_tree(repository, first) as place:
