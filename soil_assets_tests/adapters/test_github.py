@@ -119,9 +119,8 @@ def test_every_page_of_changed_files_is_read_with_its_status(fake: FakeGitHub) -
 
 def test_a_list_of_files_that_github_cut_is_no_list(fake: FakeGitHub) -> None:
     fake.files[7] = [{"filename": f"{i}", "status": "added"} for i in range(3500)]
-    for listing in (client(fake).files, client(fake).changed_files):
-        with pytest.raises(BadInput, match="more files than GitHub lists"):
-            listing(7)
+    with pytest.raises(BadInput, match="more files than GitHub lists"):
+        client(fake).files(7)
 
 
 def test_a_file_is_read_at_a_commit_byte_for_byte(fake: FakeGitHub) -> None:
