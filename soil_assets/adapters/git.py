@@ -81,6 +81,16 @@ def is_ancestor(root: Path, older: str, newer: str) -> bool:
     return done.returncode == 0
 
 
+def first_after(root: Path, older: str, newer: str) -> tuple[str, float] | None:
+    """First step of a branch after one of its commits, with its time (Unix, of the committer); None at its end."""
+    done = _git(root, "log", "--first-parent", "--reverse", "--format=%H %ct", f"{older}..{newer}", "--")
+    lines = done.stdout.decode().split("\n")
+    if done.returncode or not lines[0]:
+        return None
+    commit, time = lines[0].split()
+    return commit, float(time)
+
+
 @contextmanager
 def work_tree(root: Path, commit: str) -> Iterator[Path]:
     """Give a temporary work tree of a commit; it is gone afterwards.

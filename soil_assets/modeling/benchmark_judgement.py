@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from soil_assets.config import ModelPolicy
 from soil_assets.modeling.evaluate import Evaluation, evaluate
 from soil_assets.modeling.judge import all_finite, check_same_task, coverage_in_words, judge, judge_strata
@@ -65,6 +67,12 @@ def evaluation_checks(
     calibrated = 1 <= model.calibration_n <= int(model.training.get("n", 0))
     if not calibrated:
         coverage = f"{model.calibration_n} calibration groups: not judged; {coverage}"
+    # Enough groups bound an interval: an unbounded one is no result of them, and covers whatever is measured.
+    n = model.calibration_n
+    unbounded = [v for v, half in model.half_widths.items() if not np.isfinite(half) and n * (1 - v) >= v]
+    if unbounded:
+        levels = ", ".join(f"{100 * v:g} %" for v in sorted(unbounded))
+        coverage = f"unbounded intervals at {levels} from {n} calibration groups; {coverage}"
     if absent:
         coverage = f"no intervals at {', '.join(f'{100 * level:g} %' for level in absent)}; {coverage}"
     return (
@@ -78,7 +86,7 @@ def evaluation_checks(
             bool(rpiq >= policy.min_rpiq),
             f"RPIQ {rpiq:.2f} on {evaluation.n} samples, floor {policy.min_rpiq:g}",
         ),
-        CheckOutcome("coverage", not absent and calibrated and evaluation.covered, coverage),
+        CheckOutcome("coverage", calibrated and evaluation.covered and not (absent or unbounded), coverage),
     )
 
 

@@ -291,7 +291,8 @@ class Desk:
             return self._outcome("queued", claim, verdict, blocks)
         if self.backend == "cml":
             url = self._by_cml(claim, text, images)
-            self._status(state, description, url)
+            if not self._decided_by_newer():
+                self._status(state, description, url)
             return {**self._outcome("posted by cml", claim, verdict, blocks), "url": url}
         try:
             posted = post(self.github, claim.number, text, self.head.run, self.author)

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,9 @@ class Head:
     conclusion: str = ""
     event: str = ""
     default_branch: str = "main"
+    #: Unix time at which the run began to exist; a repeated attempt keeps it, and the merge that it checks out. None
+    #: outside of a run.
+    created: float | None = None
 
     @property
     def queued(self) -> int | None:
@@ -104,7 +108,15 @@ def head_of(event: Path | None, sha: str, env: Mapping[str, str]) -> Head:
         conclusion=str(run.get("conclusion") or "unknown"),
         event=str(run.get("event")),
         default_branch=str((found.get("repository") or {}).get("default_branch") or "main"),
+        created=_time(run.get("created_at")),
     )
+
+
+def _time(text: object) -> float:
+    try:
+        return datetime.fromisoformat(str(text)).timestamp()
+    except ValueError:
+        raise BadInput("not a time", column="workflow_run.created_at", found=str(text)[:60]) from None
 
 
 def _commit(text: str, where: str) -> str:

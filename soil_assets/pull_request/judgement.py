@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from soil_assets.modeling.model import SoilModel
 
 FROZEN = "soil_assets/benchmarks/frozen"
+#: Seconds within which GitHub renews the merge of a pull request after main has moved.
+MERGE_DELAY = 600.0
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def judge_run(
     BadInput
         When something that the judgement rests on cannot be had at all.
     """
-    check_base(root, claim.base, pull_request)
+    check_base(root, claim.base, pull_request, head.created)
     facts = read_facts(artifact)
     with ExitStack() as stack:
         folder = baseline
@@ -129,10 +131,15 @@ def judge_run(
         )
 
 
-def check_base(root: Path, base: str, pull_request: PullRequest) -> None:
-    """Refuse a base that is no commit of main, or older than the point at which the change left main.
+def check_base(root: Path, base: str, pull_request: PullRequest, created: float | None = None) -> None:
+    """Refuse a base that is no commit of main, or older than what GitHub merged the change with.
 
     A change that chose its own base would be compared with a worse model than main's.
+
+    Parameters
+    ----------
+    created : float, optional
+        Unix time at which the validating run began to exist: what had been on main for a while by then was merged.
 
     Raises
     ------
@@ -154,6 +161,14 @@ def check_base(root: Path, base: str, pull_request: PullRequest) -> None:
             found=base[:12],
             expected=f"{' and '.join(b[:12] for b in bounds) or 'a known start'} or newer",
             mend="run validate again: it compares with what GitHub merged",
+        )
+    following = None if created is None else git.first_after(root, base, newest)
+    if following is not None and created is not None and following[1] < created - MERGE_DELAY:
+        raise BadInput(
+            "the change was compared with a commit that main had left behind before the run began",
+            found=base[:12],
+            expected=f"{following[0][:12]} or newer",
+            mend="bring the branch up to date with main",
         )
 
 

@@ -193,6 +193,7 @@ def event(folder: Path, sha: str, **run: Any) -> Path:
         "head_sha": sha,
         "run_number": 1,
         "run_attempt": 1,
+        "created_at": "2026-01-01T00:00:00Z",
         "head_branch": "topic",
         "head_repository": {"full_name": "lab/soil"},
         "html_url": "https://github.example/lab/soil/actions/runs/1",

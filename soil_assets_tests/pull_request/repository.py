@@ -161,6 +161,7 @@ class Repository:
             "head_sha": head,
             "run_number": 1,
             "run_attempt": 1,
+            "created_at": "2026-01-01T00:00:00Z",
             "conclusion": conclusion or job.conclusion,
             "head_branch": "topic",
             "head_repository": {"full_name": fake.repository},

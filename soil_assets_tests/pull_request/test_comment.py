@@ -21,6 +21,7 @@ from soil_assets_tests.pull_request.facts import (
     SETTINGS,
     batch,
     checkout,
+    commit,
     event,
     facts,
     held,
@@ -369,7 +370,7 @@ def test_documentation_is_decided_by_githubs_list_alone(desk: Desk) -> None:
 
 @pytest.mark.parametrize("base", ["not of main", "older than the fork", "unknown"])
 def test_a_base_of_the_changes_own_choice_is_refused(desk: Desk, base: str) -> None:
-    from soil_assets_tests.pull_request.facts import commit, git
+    from soil_assets_tests.pull_request.facts import git
 
     if base == "not of main":
         git(desk.root, "checkout", "-q", "-b", "other")
@@ -385,9 +386,17 @@ def test_a_base_of_the_changes_own_choice_is_refused(desk: Desk, base: str) -> N
     assert desk.states == ["error"]
 
 
-def test_a_base_that_main_has_left_behind_is_judged_as_it_was_merged(desk: Desk) -> None:
-    from soil_assets_tests.pull_request.facts import commit
+def test_a_base_that_main_had_left_behind_before_the_run_is_refused(desk: Desk) -> None:
+    artifact = desk.artifact()
+    commit(desk.root, "main moves")
+    with pytest.raises(BadInput, match="left behind before the run began"):
+        desk.run(artifact, created_at="2100-01-01T00:00:00Z")
+    assert desk.states == ["error"]
+    with pytest.raises(BadInput, match="not a time"):
+        desk.run(artifact, created_at=None)
 
+
+def test_a_base_that_main_has_left_behind_is_judged_as_it_was_merged(desk: Desk) -> None:
     (desk.root / "batches" / "july").mkdir(parents=True)
     (desk.root / "batches" / "july" / "spectra.csv").write_text("july", encoding="utf-8")
     commit(desk.root, "main goes on")
@@ -456,8 +465,6 @@ def test_a_head_that_moves_meanwhile_is_superseded(
 
 def test_a_first_version_is_not_what_an_old_base_says(desk: Desk) -> None:
     """A branch that begins before main had settings could choose to be compared with nothing."""
-    from soil_assets_tests.pull_request.facts import commit
-
     (desk.root / "soil.yaml").unlink()
     desk.base = commit(desk.root, "no settings")
     (desk.root / "soil.yaml").write_text(SETTINGS, encoding="utf-8")

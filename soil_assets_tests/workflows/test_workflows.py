@@ -47,6 +47,7 @@ def completed(
             "head_sha": sha,
             "run_number": number,
             "run_attempt": 1,
+            "created_at": "2026-01-01T00:00:00Z",
             "head_branch": "topic",
             "head_repository": {"full_name": repository},
             "conclusion": conclusion,
