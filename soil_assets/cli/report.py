@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,13 @@ from soil_assets.cli.app import app
 from soil_assets.cli.console import AsJson, GateFailed, say, show, show_json
 from soil_assets.config import Settings, load_settings
 from soil_assets.errors import BadInput
+
+if TYPE_CHECKING:
+    from soil_assets.defs.resources import Soil
+    from soil_assets.reporting.decision_inputs import DecisionInputs
+
+#: Pages of batches that a report brings along; each holds its pictures.
+MOST_PAGES = 20
 
 
 @app.command()
@@ -55,7 +62,9 @@ def report(
                 definitions = build_definitions(settings)
                 for step in materialize_each(definitions, instance, settings, needed, only_stale=True):
                     say(f"{step.what}{f'[{step.partition}]' if step.partition else ''}: {step.why}")
-            facts = decision_inputs(instance, soil_of(settings), blocking_of(assets_of(settings)))
+            soil = soil_of(settings)
+            facts = decision_inputs(instance, soil, blocking_of(assets_of(settings)))
+            facts = _with_pages(facts, soil, out)
         if pull_request is not None:
             models = _candidates(settings)
     made = build(facts)
@@ -67,6 +76,23 @@ def report(
         show(f"written to {out}")
     if made.blocks:
         raise GateFailed(made.rule)
+
+
+def _with_pages(facts: DecisionInputs, soil: Soil, out: Path) -> DecisionInputs:
+    """Copy the pages of the change's batches beside the report; the facts then link to those that are there."""
+    from soil_assets.storage import Store
+
+    store, batches, copied = Store(str(out)), [], 0
+    for batch in facts.batches:
+        copies = bool(batch.page) and batch.part_of_change and copied < MOST_PAGES
+        if copies:
+            folder = batch.page.rpartition("/")[0]
+            for name in ("index.html", "drift.html"):
+                if soil.reports.exists(f"{folder}/{name}"):
+                    store.write(f"{folder}/{name}", soil.reports.read(f"{folder}/{name}"))
+            copied += 1
+        batches.append(batch if copies else batch.model_copy(update={"page": ""}))
+    return facts.model_copy(update={"batches": tuple(batches)})
 
 
 def _claim(out: Path, number: int, settings: Settings) -> None:

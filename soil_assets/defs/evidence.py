@@ -14,6 +14,7 @@ import dagster as dg
 from soil_assets.defs.code_versions import science_versions
 from soil_assets.defs.gates import gate_records, materialization, select_batches, why_not
 from soil_assets.defs.io import has_value, load_value
+from soil_assets.defs.pages import batch_page_of
 from soil_assets.defs.partitions import BATCH
 from soil_assets.defs.resources import Soil
 
@@ -136,6 +137,7 @@ def batch_result(
         next_step=_next_step(soil, name, chosen.left.get(name), drift),
         held=held,
         checks=tuple(all_checks),
+        page=batch_page_of(soil, name),
     )
 
 

@@ -24,6 +24,12 @@ def batch_page(soil: Soil, name: str, quality: Any, reference: Any, drift: Any =
     return soil.reports.write(f"batches/{name}/index.html", page.html.encode())
 
 
+def batch_page_of(soil: Soil, name: str) -> str:
+    """Address of a batch's page, relative to the reports' folder; empty where none was written."""
+    page = f"batches/{name}/index.html"
+    return page if soil.reports.exists(page) else ""
+
+
 def drift_page(soil: Soil, name: str, found: DriftEvidence) -> str:
     """Write the drift report of a batch as a page that stands alone; return its name beside the batch's page."""
     from soil_assets.reporting.drift_html import page
@@ -54,24 +60,22 @@ def check_samples_page(soil: Soil) -> str:
 
 
 def decision_pages(soil: Soil, report: Any) -> str:
-    """Write the decision report: Markdown, plots, JSON and one self-contained page; return the page's address."""
+    """Write the decision report: Markdown, plots, JSON and one self-contained page; return the page's address.
+
+    The page lies above the folder of its parts, where the batches' pages link to it.
+    """
     for name, content in report.images.items():
         soil.reports.write(f"decision/{name}", content)
     soil.reports.write("decision/report.md", report.markdown.encode())
     soil.reports.write_json("decision/report.json", report.data)
-    return soil.reports.write("decision/report.html", report.html.encode())
+    return soil.reports.write("report.html", report.html.encode())
 
 
 def front_page(soil: Soil, verdict: str, recommendation: str, inputs: DecisionInputs) -> str:
     """Write the page that leads to everything: the last decision, every batch, every model on an alias."""
     from soil_assets.reporting.index_page import BatchEntry, DecisionEntry, ModelEntry, build
 
-    entries = [
-        BatchEntry(
-            b, f"batches/{b.name}/index.html" if soil.reports.exists(f"batches/{b.name}/index.html") else ""
-        )
-        for b in inputs.batches
-    ]
+    entries = [BatchEntry(b, b.page) for b in inputs.batches]
     models = [
         ModelEntry(
             found.name,
@@ -84,7 +88,7 @@ def front_page(soil: Soil, verdict: str, recommendation: str, inputs: DecisionIn
         for alias in ("staging", "production")
         if (found := soil.registry.version_at(soil.settings.model_name(prop), alias)) is not None
     ]
-    decision = DecisionEntry(verdict, recommendation, "decision/report.html")
+    decision = DecisionEntry(verdict, recommendation, "report.html")
     return soil.reports.write("index.html", build(decision, entries, models).encode())
 
 

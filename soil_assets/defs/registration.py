@@ -40,7 +40,7 @@ def evidence_of(
             if soil.data.exists(f"assets/{asset}/current.json")
         },
         commit=commit,
-        report=soil.reports.where("decision/report.html"),
+        report=soil.reports.where("report.html"),
     )
 
 

@@ -137,7 +137,7 @@ def _result(definitions: Any, instance: Any, settings: Settings, steps: list[Any
         tuple(quarantine),
         tuple(models),
         str(report["data"]["recommendation"]),
-        soil.reports.where("decision/report.html"),
+        soil.reports.where("report.html"),
         sum(len(s.outcome.materialized) for s in steps),
         len(steps),
         tuple(_unexpected(batches, models, steps)),

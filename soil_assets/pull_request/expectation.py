@@ -193,7 +193,8 @@ def judged_batches(
         trains_on = expectation.main_trains_on
         if held and effect == "unchanged" and trains_on is not None and name in trains_on:
             missing.append(f"batch {name} is held here, and main trains on the same content")
-        batches.append(result.model_copy(update={"held": held, "part_of_change": effect != "unchanged"}))
+        update = {"held": held, "part_of_change": effect != "unchanged", "page": ""}
+        batches.append(result.model_copy(update=update))
     return tuple(batches), missing
 
 

@@ -16,6 +16,7 @@ from soil_assets.reporting.document import (
     Heading,
     Image,
     Inline,
+    Link,
     Table,
     Text,
     slug,
@@ -32,7 +33,7 @@ def batches_overview(batches: tuple[BatchResult, ...]) -> list[Block]:
         badge = Image(f"drift-{slug(b.name)}.svg", f"drift: {words}")
         table.append(
             [
-                Code(b.name),
+                Link(b.name, b.page) if b.page else Code(b.name),
                 f"{b.landed:,}",
                 f"{b.accepted:,}",
                 f"{b.quarantined:,}",

@@ -98,6 +98,7 @@ def build(
         *_pictures(images, drift),
         *_findings(result),
         *_figures(result),
+        Paragraph(Link("The decision report", "../../report.html")),
     ]
     if result.notes:
         blocks += [Heading("How the files were read"), Bullets(list(map(str, result.notes)))]
@@ -128,9 +129,9 @@ def _mends(result: Judged) -> list[Block]:
     if not rows:
         return []
     blocks: list[Block] = [
-        Heading("To mend"),
+        Heading("Needs fixing"),
         Paragraph(
-            "Mend these rows in the file and let the batch land again; what was accepted stays accepted."
+            "Fix these rows in the file and let the batch land again; what was accepted stays accepted."
         ),
         quarantine_table(rows),
     ]

@@ -175,6 +175,8 @@ class BatchResult(_Facts):
         Whether the change under review adds this batch.
     checks : tuple of Check
         Its gates.
+    page : str
+        Its own page, relative to the report's; empty where there is none beside the report.
     """
 
     name: str
@@ -189,6 +191,7 @@ class BatchResult(_Facts):
     held: bool = False
     part_of_change: bool = False
     checks: tuple[Check, ...] = ()
+    page: str = ""
 
     def model_post_init(self, _: object) -> None:
         """Refuse counts that lose a scan."""

@@ -138,7 +138,7 @@ def _this_change(inputs: DecisionInputs, properties: list[dict[str, Any]], shown
 
 def _batch_line(batch: BatchResult, links: Mapping[str, str]) -> Text:
     drift = (batch.drift or "not reached").replace("_", " ")
-    page = links.get(f"drift_reports of {batch.name} in Dagster")
+    page = batch.page or links.get(f"drift_reports of {batch.name} in Dagster")
     name = Link(batch.name, page) if page else Code(batch.name)
     counts = f"{batch.landed:,} landed, {batch.accepted:,} accepted, {batch.quarantined:,} quarantined"
     held = "; held" if batch.held else ""

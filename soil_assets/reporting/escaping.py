@@ -93,13 +93,17 @@ def html_text(text: str, limit: int = 20_000) -> str:
 
 _PAGE = re.compile(r"(?:[A-Za-z0-9_-][A-Za-z0-9._-]*/)*[A-Za-z0-9_-][A-Za-z0-9._-]*\.html")
 
+#: Pages above a batch's own.
+_ABOVE = ("../../report.html", "../../check-samples/index.html")
+
 
 def safe_url(url: str) -> str | None:
     """Return an http(s) address with everything percent-encoded that could end it early, else None.
 
-    A relative ``.html`` page passes too when it stays below the page that links to it.
+    A relative ``.html`` page passes too when it stays below the page that links to it, or is one of the reports' own
+    that a batch's page links to.
     """
-    if _PAGE.fullmatch(url):
+    if url in _ABOVE or _PAGE.fullmatch(url):
         return url
     try:
         parts = urlsplit(url)

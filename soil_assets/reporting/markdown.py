@@ -136,7 +136,8 @@ def _piece(piece: Inline, image_url: ImageUrl) -> str:
         case Code():
             return markdown_code(piece.text)
         case Link():
-            url = safe_url(piece.url)
+            # Markdown is shown at other places than its folder: in a comment, in Dagster.
+            url = safe_url(piece.url) if "://" in piece.url else None
             return f"[{markdown_inline(piece.text)}](<{url}>)" if url else markdown_inline(piece.text)
         case Image():
             return _image(piece, image_url)

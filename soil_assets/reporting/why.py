@@ -129,7 +129,7 @@ class Path:
         blocks: list[Block] = [
             Heading(("Sample ", Code(self.sample_id)), 1),
             Paragraph(self.where),
-            Table(("Batch", "Gate", "Outcome", "Why", "To mend"), rows),
+            Table(("Batch", "Gate", "Outcome", "Why", "Needs fixing"), rows),
         ]
         mends = [step.mend for step in self.steps if step.mend]
         if mends:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -74,6 +75,18 @@ def test_a_model_of_every_property_is_registered_and_the_second_is_compared(firs
         assert model["version"] == (2 if model["verdict"] in ("better", "not worse") else 1)
     assert Path(first["report"]).is_file()
     assert first["unexpected"] == []
+
+
+def test_every_link_of_a_page_leads_to_a_page(first: Any) -> None:
+    report = Path(first["report"])
+    links = {
+        (page.relative_to(report.parent).as_posix(), link)
+        for page in report.parent.rglob("*.html")
+        for link in re.findall(r'href="([^":#]+)"', page.read_text(encoding="utf-8"))
+    }
+    assert [x for x in sorted(links) if not (report.parent / x[0]).parent.joinpath(x[1]).is_file()] == []
+    assert ("batches/other-field/index.html", "../../report.html") in links
+    assert ("report.html", "batches/other-field/index.html") in links
 
 
 def test_a_second_run_materializes_nothing(home: Path, first: Any) -> None:

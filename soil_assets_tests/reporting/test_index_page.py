@@ -11,7 +11,7 @@ from soil_assets.reporting.index_page import BatchEntry, DecisionEntry, ModelEnt
 from soil_assets_tests.reporting.facts import BATCHES
 from soil_assets_tests.reporting.test_escaping import HOSTILE, _parsed
 
-DECISION = DecisionEntry("approve", "Approve: clay better.", "decision/report.html")
+DECISION = DecisionEntry("approve", "Approve: clay better.", "report.html")
 
 
 def test_everything_is_listed_counted_and_linked() -> None:
@@ -24,7 +24,7 @@ def test_everything_is_listed_counted_and_linked() -> None:
     assert "Approve: clay better." in text
     linked = set(re.findall(r'<a href="([^"]*)"', page))
     assert linked == {
-        "decision/report.html",
+        "report.html",
         "models/soil-clay.html",
         *(f"batches/{b.name}.html" for b in BATCHES),
     }
