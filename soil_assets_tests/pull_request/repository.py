@@ -83,9 +83,10 @@ class Repository:
             (main / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, main / name)
         (main / "soil.yaml").write_text(yaml.safe_dump(SOIL, sort_keys=False), encoding="utf-8")
-        soil(main, "fetch", "damaged")
         git(main, "init", "-q", "-b", "main")
-        commit(main, "main")
+        commit(main, "the platform")
+        soil(main, "fetch", "damaged")
+        commit(main, "main: the batch damaged")
         return cls(place, main)
 
     def branch(self, name: str, start: str = "main") -> Path:

@@ -16,7 +16,7 @@ import yaml
 from soil_assets.modeling.artifact import load
 from soil_assets_tests.github_fake import FakeGitHub, serving
 from soil_assets_tests.pull_request.facts import commit, git
-from soil_assets_tests.pull_request.repository import SOIL, Job, Repository, soil
+from soil_assets_tests.pull_request.repository import NUMBER, SOIL, Job, Repository, soil
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
@@ -95,13 +95,49 @@ def pointer(folder: Path) -> None:
     (folder / "batches" / "june.dvc").write_text(text, encoding="utf-8")
 
 
+def claiming(base: Callable[[Path], str]) -> Write:
+    """An artifact that says it was compared with another commit."""
+
+    def write(artifact: Path) -> None:
+        claim = {"number": NUMBER, "base": base(artifact.parent)}
+        (artifact / "pull_request.json").write_text(json.dumps(claim), encoding="utf-8")
+
+    return write
+
+
+def another_line(folder: Path) -> str:
+    """A commit that main does not have."""
+    tree = git(folder, "rev-parse", "HEAD^{tree}")
+    return git(folder, "commit-tree", "-m", "elsewhere", tree)
+
+
+def poisoned(artifact: Path) -> None:
+    """Results of a stage that the change's own cache brought: better figures than its model has."""
+    report = json.loads((artifact / "report.json").read_text(encoding="utf-8"))
+    for result in report["inputs"]["properties"]:
+        for row in result["candidate"]["predictions"]:
+            row["value"] = row["observed"]
+        result["candidate"]["metrics"]["rmse"] = 0.0
+    (artifact / "report.json").write_text(json.dumps(report), encoding="utf-8")
+
+
+def long_quarantine(artifact: Path) -> None:
+    """A batch of which 80,000 scans are in quarantine."""
+    report = json.loads((artifact / "report.json").read_text(encoding="utf-8"))
+    [damaged] = [b for b in report["inputs"]["batches"] if b["name"] == "damaged"]
+    rows = [{"sample_id": f"s{i}", "rules": "spike", "found": "9"} for i in range(100)]
+    damaged |= {"landed": 80_007, "quarantined": 80_000, "quarantine": rows, "quarantine_omitted": 79_900}
+    (artifact / "report.json").write_text(json.dumps(report), encoding="utf-8")
+
+
 @dataclass(frozen=True)
 class Row:
     """One change: what it writes, the verdicts that are right for it, and what its comment must say.
 
     ``chain``: whether ``dvc repro`` has something to make anew that main's own results do not hold. Where it has not,
     the test run reports on main's results, which takes seconds; ``soil bench judge`` runs the chain for every row.
-    ``everywhere``: whether the row is part of ``make test``; all of them run when this file is run by name.
+    ``artifact``: what is done to the artifact before it is decided on. ``conclusion``: how the run ended, where not as
+    its steps say. ``everywhere``: whether the row is part of ``make test``; all rows run when this file is run by name.
     """
 
     write: Write
@@ -110,6 +146,25 @@ class Row:
     says: tuple[str, ...] = ()
     chain: bool = True
     everywhere: bool = True
+    artifact: Write | None = None
+    conclusion: str = ""
+
+
+def of_the_run(
+    artifact: Write, verdict: str, state: str, *says: str, conclusion: str = "", write: Write | None = None
+) -> Row:
+    """A change of no effect whose run, or artifact, is not what it should be."""
+    nothing = replaced("Makefile", "help:", "# A comment.\nhelp:")
+    return Row(
+        write or nothing,
+        (verdict,),
+        state,
+        says,
+        chain=write is not None,
+        everywhere=False,
+        artifact=artifact,
+        conclusion=conclusion,
+    )
 
 
 CHANGES: dict[str, Row] = {
@@ -179,6 +234,29 @@ CHANGES: dict[str, Row] = {
     "batch removed": Row(
         removed("batches/damaged"), ("approve", "cannot tell"), "by verdict", ("damaged",), everywhere=False
     ),
+    "batch reverted": Row(
+        lambda folder: _ok_git(folder, "revert", "--no-commit", "HEAD"),
+        ("approve", "cannot tell"),
+        "by verdict",
+        ("damaged",),
+        everywhere=False,
+    ),
+    "wrong base": of_the_run(claiming(another_line), "none", "error", "a commit that main does not have"),
+    "stale base": of_the_run(
+        claiming(lambda folder: git(folder, "rev-parse", "HEAD~2")),
+        "none",
+        "error",
+        "older than its own start",
+    ),
+    "poisoned cache": of_the_run(
+        poisoned,
+        "reject",
+        "failure",
+        "differ from its model",
+        write=settings(recipe={"max_components": 2}),
+    ),
+    "time-out": of_the_run(lambda _: None, "none", "error", "ran out of time", conclusion="timed_out"),
+    "80,000 scans in quarantine": of_the_run(long_quarantine, "approve", "success", "identical to main"),
     "data not pushed": Row(pointer, ("none",), "error", ("data by pointer: june",)),
     "locks bumped": Row(
         replaced("requirements.txt", "numpy==", "numpy==0"),
@@ -269,7 +347,9 @@ def test_a_change_has_its_right_verdict_and_status(
     chain = row.chain or FULL
     job = repository.validate(change, warm=warm, chain=chain)
     repository.github(fake, change, head, base)
-    decision = repository.decide(fake, job, head)
+    if row.artifact is not None:
+        row.artifact(job.artifact)
+    decision = repository.decide(fake, job, head, row.conclusion)
     assert decision["verdict"] in row.verdicts, (decision, job.output[-3000:])
     passing = decision["verdict"] in ("approve", "first version", "documentation only")
     expected = row.state if row.state != "by verdict" else ("success" if passing else "failure")
