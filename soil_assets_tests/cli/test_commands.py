@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from typer.testing import CliRunner
 from soil_assets.cli import app
 from soil_assets.demo.batches import DEMO_BATCHES, land
 from soil_assets.storage import Store
+from soil_assets_tests.warm import soil_of_this_checkout
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +33,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def soil(*arguments: str) -> tuple[int, str, str]:
     """Run ``soil`` as a person does."""
-    done = subprocess.run(
-        [sys.executable, "-m", "soil_assets", *arguments], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([soil_of_this_checkout(), *arguments], capture_output=True, text=True, check=False)
     assert "Traceback" not in done.stderr, done.stderr
     return done.returncode, done.stdout, done.stderr
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from soil_assets.adapters.mlflow import Registry
 from soil_assets_tests.delivery.cluster import Cluster
 from soil_assets_tests.delivery.git_server import TOKEN, GitHost, git_host
 from soil_assets_tests.delivery.models import model, registered
+from soil_assets_tests.warm import soil_of_this_checkout
 
 pytest.importorskip("uvicorn")
 pytestmark = [
@@ -51,7 +51,7 @@ class Desk:
 
     def soil(self, *arguments: str) -> tuple[int, Any]:
         done = subprocess.run(
-            [sys.executable, "-m", "soil_assets", *arguments, "--json"],
+            [soil_of_this_checkout(), *arguments, "--json"],
             capture_output=True, text=True, check=False, env={**os.environ, **self.env},
         )  # fmt: skip
         assert "Traceback" not in done.stderr, done.stderr

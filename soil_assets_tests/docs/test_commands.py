@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from soil_assets.cli import app
 from soil_assets_tests.docs.pages import BIN, DOCS, Checkout, blocks, soil_words
-from soil_assets_tests.docs.warm import warm
+from soil_assets_tests.warm import warm_soil, write_script
 
 #: Run in this order in one checkout: each starts from the store that the first left.
 LESSONS = (
@@ -30,9 +30,11 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
     if shutil.which("make") is None or shutil.which("git") is None:
         pytest.skip("no make or no git")
     made = Checkout.make(Path(tmp_path_factory.mktemp("reader")))
-    with warm(made.folder / ".venv" / "bin" / "soil", BIN / "soil", made.environment):
-        assert made.run("tutorial/batch.md") == []
-        yield made
+    script, end = warm_soil(made.folder, str(BIN / "soil"))
+    write_script(made.folder / ".venv" / "bin" / "soil", script)
+    assert made.run("tutorial/batch.md") == []
+    yield made
+    end()
 
 
 @pytest.mark.slow

@@ -6,12 +6,12 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from soil_assets_tests.adapters.test_dvc import call, dvc
+from soil_assets_tests.warm import soil_of_this_checkout
 
 pytest.importorskip("dvc")
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def soil(where: Path, *arguments: str, code: int = 0, **env: str) -> str:
     ours = {k: v for k, v in os.environ.items() if not k.startswith(("SOIL_", "DAGSTER_"))}
     done = subprocess.run(
-        [sys.executable, "-m", "soil_assets", *arguments],
+        [soil_of_this_checkout(), *arguments],
         cwd=where,
         env={**ours, "PYTHONPATH": str(ROOT), "DVC_NO_ANALYTICS": "1", **env},
         capture_output=True,

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from soil_assets_tests.warm import warm_soil, write_script
+
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = ROOT / ".github" / "workflows"
 BIN = Path(sys.executable).parent
@@ -105,8 +107,10 @@ def checkout(folder: Path) -> Path:
     # Outside of the checkout, so that act's copy of it keeps the stamps newer than everything.
     environment = folder / "environment"
     (environment / "bin").mkdir(parents=True)
+    text, _ = warm_soil(repo)
+    warm = write_script(environment / "bin" / "warm-soil", text)
     for name, command in (
-        ("soil", f'PYTHONPATH="$PWD" exec "{sys.executable}" -m soil_assets "$@"'),
+        ("soil", f'PYTHONPATH="$PWD" exec "{warm}" "$@"'),
         ("dvc", f'exec "{sys.executable}" -m dvc "$@"'),
         ("uv", "echo this environment is not to be installed into >&2; exit 1"),
     ):
