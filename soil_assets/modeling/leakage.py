@@ -1,7 +1,7 @@
 """Is a benchmark sample among the training samples, under its own name or another?
 
 Belongs here: leaks by id, by profile and by near-identical spectrum. Does not belong here: duplicates inside
-one batch (``quality``).
+one batch (``quality``), evidence of whole batches (``disguised_copies``).
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from soil_assets.errors import BadInput
+from soil_assets.modeling.disguised_copies import suspicions
 from soil_assets.modeling.pretreatment import Pretreatment, average, chain, savgol, snv
 from soil_assets.spectra.batch import SpectralBatch
+from soil_assets.spectra.harmonise import to_quantity
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -40,8 +42,9 @@ def benchmark_leakage(training: SpectralBatch, benchmark: SpectralBatch) -> pd.D
     Returns
     -------
     DataFrame
-        Columns ``kind`` (``id``, ``profile`` or ``spectrum``), ids and rows (from 1) of both, and for spectra
-        the ``distance`` with its ``limit``. Empty when nothing leaks.
+        Columns ``kind`` (``id``, ``profile``, ``spectrum`` or ``disguise``), ids and rows (from 1) of both, for spectra
+        the ``distance`` with its ``limit``, and for disguises the ratio of the distances to the nearest and second
+        nearest benchmark soil. Empty when nothing leaks.
 
     Raises
     ------
@@ -63,6 +66,7 @@ def benchmark_leakage(training: SpectralBatch, benchmark: SpectralBatch) -> pd.D
         _by_column(training, benchmark, "sample_id", "id"),
         _by_column(training, benchmark, "profile", "profile"),
         _by_spectrum(training, benchmark),
+        _by_batch(training, benchmark),
     ]
     kept = [f for f in found if len(f)]
     return pd.concat(kept, ignore_index=True) if kept else pd.DataFrame(columns=list(COLUMNS))
@@ -87,6 +91,28 @@ def _by_spectrum(training: SpectralBatch, benchmark: SpectralBatch) -> pd.DataFr
     found = [_seen_alike(view, training, benchmark) for view in _VIEWS]
     together = pd.concat([f for f in found if len(f)] or found[:1], ignore_index=True)
     return together.drop_duplicates(["benchmark_row"]).sort_values("benchmark_row", ignore_index=True)
+
+
+def _by_batch(training: SpectralBatch, benchmark: SpectralBatch) -> pd.DataFrame:
+    """Rows of batches that hold benchmark soils in disguise; the golden reference tells what is usual."""
+    if "batch" not in training.samples.columns:
+        return pd.DataFrame(columns=list(COLUMNS))
+    ours = to_quantity(benchmark, "absorbance").spectra.astype(np.float64)
+    theirs = to_quantity(training, "absorbance").spectra.astype(np.float64)
+    trained = np.flatnonzero(_varies(training) & np.isfinite(theirs).all(axis=1))
+    rows = np.flatnonzero(_varies(benchmark) & np.isfinite(ours).all(axis=1))
+    soils = np.unique(benchmark.sample_ids.astype(str), return_inverse=True)[1]
+    tables = []
+    for suspicion in suspicions(
+        theirs[trained], training.samples["batch"].to_numpy(dtype=object)[trained], ours[rows], soils[rows]
+    ):
+        pairs = list(zip(rows[suspicion.soils].tolist(), trained[suspicion.rows].tolist(), strict=True))
+        table = _table("disguise", pairs, training, benchmark)
+        table["distance"] = suspicion.ratios
+        tables.append(table)
+    if not tables:
+        return pd.DataFrame(columns=list(COLUMNS))
+    return pd.concat(tables, ignore_index=True).drop_duplicates(["training_row"], ignore_index=True)
 
 
 def _seen_alike(view: Pretreatment, training: SpectralBatch, benchmark: SpectralBatch) -> pd.DataFrame:

@@ -190,7 +190,7 @@ def mlflow_server(folder: Path, password: str) -> Iterator[str]:
             "MLFLOW_FLASK_SERVER_SECRET_KEY": "of-this-test",
         }
         command = [
-            str(BIN / "mlflow"), "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "2",
+            str(BIN / "mlflow"), "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
             "--backend-store-uri", database, "--artifacts-destination", "s3://mlflow", "--app-name", "basic-auth",
         ]  # fmt: skip
         address = f"http://127.0.0.1:{port}"
