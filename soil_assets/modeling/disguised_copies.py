@@ -188,7 +188,8 @@ class CopySpace:
         bands = self.vectors.shape[0]
         line = np.stack([np.ones(bands), np.linspace(-1.0, 1.0, bands)]) @ self.vectors
         basis, _ = np.linalg.qr(line.T)
-        return mapped - (mapped @ basis) @ basis.T
+        mapped -= (mapped @ basis) @ basis.T
+        return mapped
 
 
 def nearest_ratios(
