@@ -10,18 +10,20 @@ already is left alone and said so.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from soil_assets.adapters import journal
 from soil_assets.adapters import registry as moves
 from soil_assets.adapters.manifest_repository import Author, Landed, ManifestRepository
 from soil_assets.adapters.manifests import LIVE, PREVIEW, Overlay
 from soil_assets.adapters.mlflow import Registry
 from soil_assets.adapters.registry import Because
-from soil_assets.delivery.lifecycle import a_person, a_reason, may_promote
+from soil_assets.delivery.lifecycle import Anchor, a_person, a_reason, may_promote
 from soil_assets.delivery.slots import (
     LIVE_SINCE,
     LIVE_UNTIL,
@@ -39,6 +41,9 @@ from soil_assets.delivery.slots import (
 from soil_assets.errors import BadInput
 
 PRODUCTION = "production"
+#: Line of a commit message that names a model and the last entry of its history.
+_ANCHOR_WORD = "History-head"
+_ANCHOR = re.compile(rf"^{_ANCHOR_WORD}: (\S+) (\d+ [0-9a-f]{{64}})$", re.MULTILINE)
 
 
 class NotReady(Exception):
@@ -125,7 +130,7 @@ class Releases:
             said = "staged"
             put(overlay.deployment(state.idle.colour), state.idle.colour, models, image, _by(because))
             overlay.write()
-            return self._message(f"stage {_words(models)} on {state.idle.colour}", wanted, because)
+            return self._message(f"stage {_words(models)} on {state.idle.colour}", wanted, because, models)
 
         return self._land(edit, because, lambda: said)
 
@@ -154,7 +159,9 @@ class Releases:
                 return None  # the first result stands; a commit for every repetition would bury the others
             note(overlay.deployment(slot.colour), {TEST: word, TEST_SAYS: " ".join(says.split())[:500]})
             overlay.write()
-            return self._message(f"test of {slot.in_words()} on {slot.colour} {word}", release, because, says)
+            return self._message(
+                f"test of {slot.in_words()} on {slot.colour} {word}", release, because, slot.models, says
+            )
 
         return self._land(edit, because, lambda: "noted")
 
@@ -203,7 +210,9 @@ class Releases:
                 self._may_release(name, version)
             said = "switched"
             self._flip(overlay, state)
-            return self._message(f"switch to {slot.in_words()} on {slot.colour}", slot.release, because)
+            return self._message(
+                f"switch to {slot.in_words()} on {slot.colour}", slot.release, because, slot.models
+            )
 
         return self._land(edit, because, lambda: said, follow=True)
 
@@ -241,6 +250,7 @@ class Releases:
                 f"roll back from {state.live.in_words()} to {back.in_words()} on {back.colour}",
                 back.release,
                 because,
+                back.models,
             )
 
         return self._land(edit, because, lambda: said, follow=True, back=True)
@@ -251,6 +261,24 @@ class Releases:
             return {}
         at = {name: self.registry.aliases(name).get(PRODUCTION) for name in state.live.models}
         return {n: (v, at[n]) for n, v in state.live.models.items() if at[n] != v}
+
+    def anchors(self) -> dict[str, list[Anchor]]:
+        """Entries of the models' histories that the repository's newest commits name, by model, the newest of each."""
+        anchors: dict[str, list[Anchor]] = {}
+        for commit, message in self.repository.log():
+            for name, text in _ANCHOR.findall(message):
+                anchors.setdefault(name, []).append(Anchor.parse(f"manifest commit {commit[:12]}", text))
+        return {name: stated[:1] for name, stated in anchors.items()}
+
+    def objections(self) -> list[str]:
+        """Sentences on histories that are not what the repository's commits say of them."""
+        histories = {n: journal.read(self.registry, n).against(a) for n, a in self.anchors().items()}
+        return [f"the history of {n}: {h.objection}" for n, h in histories.items() if h.objection]
+
+    def _anchored(self, models: Mapping[str, int]) -> list[str]:
+        """Lines of a commit message that name where each model's history ends."""
+        histories = {name: journal.read(self.registry, name) for name in sorted(models)}
+        return [f"{_ANCHOR_WORD}: {n} {h.anchor}" for n, h in histories.items() if h.anchor]
 
     def _flip(self, overlay: Overlay, state: State) -> None:
         now = _now()
@@ -267,6 +295,13 @@ class Releases:
     def _land(
         self, edit: Any, because: Because, said: Any, *, follow: bool = False, back: bool = False
     ) -> Step:
+        altered = self.objections()
+        if altered:
+            raise BadInput(
+                "the registry is not to be believed: nothing is released from it",
+                found="; ".join(altered),
+                mend="find out what happened; then: soil registry accept NAME --by ... --why ...",
+            )
         landed: Landed = self.repository.change(edit, Author.parse(because.who))
         state = self.state()
         aliases: dict[str, int] = {}
@@ -309,13 +344,16 @@ class Releases:
             return because
         return replace(because, who=a_person(because.who, what), why=a_reason(because.why, what))
 
-    def _message(self, what: str, release: str, because: Because, says: str = "") -> str:
+    def _message(
+        self, what: str, release: str, because: Because, models: Mapping[str, int], says: str = ""
+    ) -> str:
         """Return a commit message: what, why, and what can be looked up; the sign-off is git's."""
         lines = [f"{self.environment}: {what}", ""]
         lines += [f"Why: {because.why}"] if because.why else []
         lines += [f"Result: {' '.join(says.split())}"] if says else []
         lines += [f"Release: {release}"]
         lines += [f"{k.capitalize()}: {v}" for k, v in sorted(because.links.items())]
+        lines += self._anchored(models)
         return "\n".join(lines) + "\n"
 
 

@@ -11,19 +11,43 @@ from __future__ import annotations
 
 from typing import Any
 
-from soil_assets.adapters.mlflow import JOURNAL_SUFFIX, Registry, paged, plain, quiet, reached
-from soil_assets.delivery.lifecycle import Entry, History, fold
+from soil_assets.adapters.mlflow import ABSENT, JOURNAL_SUFFIX, Registry, paged, plain, quiet, reached
+from soil_assets.delivery.lifecycle import Anchor, Entry, History, fold
 
 _TAG = "soil.entry"
+#: On the registered model itself: the last entry of its history, so that the end cannot go unnoticed.
+_HEAD_TAG = "soil.history_head"
 
 
 def read(registry: Registry, name: str) -> History:
-    """Return the history of a model; empty when it has none."""
+    """Return the history of a model, compared with the head that its tag names; empty when it has none."""
     if registry.empty:
         return History()
     with quiet(), reached(registry.tracking_uri):
-        found = paged(registry.reader().search_model_versions, f"name = '{plain(name)}{JOURNAL_SUFFIX}'")
-    return fold(Entry.from_json(v.tags[_TAG], int(v.version)) for v in found if _TAG in v.tags)
+        # The head first: an entry that is appended meanwhile is newer than it, never missing.
+        head = _head(registry.reader(), name)
+        versions = paged(registry.reader().search_model_versions, f"name = '{plain(name)}{JOURNAL_SUFFIX}'")
+    history = fold(Entry.from_json(v.tags[_TAG], int(v.version)) for v in versions if _TAG in v.tags)
+    return history.against([Anchor.parse("the registered model's tag", head)] if head else [])
+
+
+def anchor(registry: Registry, name: str, history: History) -> None:
+    """Write the end of a history into the registered model's tag."""
+    with quiet(), reached(registry.tracking_uri):
+        client = registry.reader()
+        if history.anchor and _head(client, name) != history.anchor:
+            client.set_registered_model_tag(name, _HEAD_TAG, history.anchor)
+
+
+def _head(client: Any, name: str) -> str:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return str(client.get_registered_model(name).tags.get(_HEAD_TAG, ""))
+    except MlflowException as error:
+        if error.error_code in ABSENT:
+            return ""
+        raise
 
 
 def append(registry: Registry, name: str, entry: Entry, end: Entry | None) -> int:

@@ -161,16 +161,16 @@ class ManifestRepository:
         )
 
     def log(self, limit: int = 20) -> list[tuple[str, str]]:
-        """Return the newest commits, newest first: (commit, first line of its message)."""
+        """Return the newest commits, newest first: (commit, message)."""
         with tempfile.TemporaryDirectory(prefix="soil-manifests-") as folder:
             self._talk(
                 Path(folder), "clone", "--quiet", "--bare", "--depth", str(limit), "--single-branch",
                 "--branch", self.branch, "--", self.url, "bare",
             )  # fmt: skip
             told = self._run(
-                Path(folder) / "bare", "log", f"--max-count={limit}", "--format=%H%x09%s", self.branch
+                Path(folder) / "bare", "log", f"--max-count={limit}", "--format=%H%x09%B%x00", self.branch
             )
-        return [(c, s) for c, _, s in (line.partition("\t") for line in told.splitlines())]
+        return [(c, s) for c, _, s in (part.strip("\n").partition("\t") for part in told.split("\0")) if c]
 
     def _pushed(self, tree: Path) -> bool:
         """Push; False when somebody else was faster."""

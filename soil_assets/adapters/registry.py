@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -22,6 +22,7 @@ from soil_assets.adapters.mlflow import DIGEST_TAG, RegisteredVersion, Registry,
 from soil_assets.delivery.lifecycle import (
     ALIASES,
     Action,
+    Anchor,
     Entry,
     History,
     a_person,
@@ -197,10 +198,17 @@ def roll_back(registry: Registry, name: str, because: Because, *, to: int | None
 
 
 def settle(registry: Registry, name: str) -> dict[str, int]:
-    """Move the aliases to where the history says they are; return what was moved."""
-    history = journal.read(registry, name)
+    """Move the aliases to where the history says they are; return what was moved.
+
+    Raises
+    ------
+    BadInput
+        When the history is not to be believed: its places would be a guess.
+    """
+    history = journal.read(registry, name).sound
     changed: dict[str, int] = {}
     while history.entries:
+        journal.anchor(registry, name, history)
         now = registry.aliases(name)
         wanted = history.places
         with quiet(), reached(registry.tracking_uri):
@@ -212,16 +220,52 @@ def settle(registry: Registry, name: str) -> dict[str, int]:
                 elif alias not in wanted and alias in now:
                     client.delete_registered_model_alias(name, alias)
                     changed[alias] = 0
-        again = journal.read(registry, name)
+        again = journal.read(registry, name).sound
         if again.last_number == history.last_number:
             break
         history = again
     return changed
 
 
+def accept(registry: Registry, name: str, because: Because, anchors: Iterable[Anchor] = ()) -> History:
+    """Take the history of a model as it is, by an entry in a person's name; aliases stay where they are.
+
+    Parameters
+    ----------
+    anchors : iterable of Anchor
+        Of places beside the registry, as the manifest repository.
+
+    Raises
+    ------
+    BadInput
+        Without a person's name or a reason, or when there is nothing to accept.
+    """
+    who, why = a_person(because.who, "an acceptance"), a_reason(because.why, "an acceptance")
+    history = journal.read(registry, name).against(anchors)
+    if not history.objection:
+        raise BadInput(f"the history of {name} needs no acceptance", found="unaltered")
+    places: dict[str, int] = {a: v for a, v in registry.aliases(name).items() if a in ALIASES}
+    if not places:
+        raise BadInput(f"{name} has no alias whose place could be accepted", mend="soil registry list")
+    version = places.get("production", max(places.values()))
+    entry = Entry(
+        "accepted",
+        version,
+        who,
+        f"{why} (accepted: {history.objection})",
+        _now(),
+        places,
+        data={str(a.number): a.seal for a in history.lost},
+        links=dict(because.links),
+    )
+    journal.append(registry, name, entry, history.end)
+    journal.anchor(registry, name, journal.read(registry, name))
+    return journal.read(registry, name).sound
+
+
 def adopted(registry: Registry, name: str) -> History:
     """Return the history of a model, begun with the aliases found when it has none."""
-    history = journal.read(registry, name)
+    history = journal.read(registry, name).sound
     found: dict[str, int] = {a: v for a, v in registry.aliases(name).items() if a in ALIASES}
     if history.entries or not found:
         return history
@@ -242,7 +286,7 @@ def _move(
 ) -> RegisteredVersion:
     """Append the move to the history, trying again while others come first; then let the aliases follow."""
     for attempt in range(_TRIES):
-        history = adopted(registry, name)
+        history = adopted(registry, name).sound
         version = check(history)
         places = moved(history, action, version)
         if places == history.places:

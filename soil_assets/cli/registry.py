@@ -76,6 +76,8 @@ def registry_show(
     registry = _registry(load_settings())
     found = _chosen(registry, name, version)
     history = journal.read(registry, name)
+    if history.objection:
+        say(f"the history of {name} is not to be believed: {history.objection}")
     moves = [e for e in history.entries if found.version in (e.version, *e.places.values())]
     astray = _astray(registry, name, history)
     if as_json:
@@ -124,14 +126,40 @@ def registry_history(name: Name, as_json: AsJson = False) -> None:
                 "entries": [_entry(e) for e in history.entries],
                 "void": [_entry(e) for e in history.void],
                 "broken": list(history.broken),
+                "objection": history.objection,
             }
         )
     else:
         _show_moves(history.entries)
         if history.void:
             say(f"{len(history.void)} entries came second to another writer's and do not count")
-    if history.broken:
-        raise GateFailed(f"the history of {name} was altered at entry {', '.join(map(str, history.broken))}")
+    if history.objection:
+        raise GateFailed(f"the history of {name} is not to be believed: {history.objection}")
+
+
+@registry_app.command("accept")
+def registry_accept(
+    name: Name, by: By = None, why: Why = None, link: Links = None, as_json: AsJson = False
+) -> None:
+    """Take an altered history as it is, once a person has found out why: an entry in their name, aliases stay.
+
+    No alias moves while a history was altered, cut or lost.
+    """
+    from soil_assets.adapters.registry import accept
+
+    settings = load_settings()
+    may_move(settings)
+    registry, anchors = _registry(settings), []
+    if settings.release.manifests():
+        from soil_assets.defs.releases import releases_of
+
+        for environment in settings.release.overlays:
+            anchors += releases_of(settings, registry, environment).anchors().get(name, [])
+    history = accept(registry, name, because(by, why, link), anchors)
+    if as_json:
+        show_json({"name": name, "places": history.places, "entries": [_entry(e) for e in history.entries]})
+    else:
+        _show_moves(history.entries)
 
 
 @registry_app.command("promote")

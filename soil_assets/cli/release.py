@@ -163,17 +163,31 @@ def release_rollback(
 def release_status(environment: Environment = "production", as_json: AsJson = False) -> None:
     """Show both colours, which one is live, and whether the registry agrees.
 
-    Exit code 1 when production's aliases are not where live traffic is.
+    Exit code 1 when production's aliases are not where live traffic is, when live traffic goes to a colour without a
+    version, or when the registry's history is not what this repository's commits say of it.
     """
     releases = _releases(load_settings(), environment, moving=False)
     state = releases.state()
-    astray = releases.followed(state)
+    astray, altered = releases.followed(state), releases.objections()
     if as_json:
         show_json(
-            {"environment": environment, "live": vars(state.live), "idle": vars(state.idle), "astray": astray}
+            {
+                "environment": environment,
+                "live": vars(state.live),
+                "idle": vars(state.idle),
+                "astray": astray,
+                "objections": altered,
+            }
         )
     else:
         _show_state(environment, state)
+    if altered:
+        raise GateFailed("; ".join(altered))
+    if state.idle.models and not state.live.models and (state.idle.live_since or state.idle.live_until):
+        raise GateFailed(
+            f"live traffic goes to {state.live.colour}, which holds no version; {state.idle.in_words()} is on "
+            f"{state.idle.colour}: soil release switch {environment}"
+        )
     if astray:
         raise GateFailed(
             "; ".join(

@@ -67,8 +67,8 @@ def alias_moves_sensor(settings: Settings) -> dg.SensorDefinition:
             for prop in settings.properties:
                 name = settings.model_name(prop)
                 history = journal.read(registry, name)
-                if history.broken:
-                    context.log.error(f"the history of {name} was altered at entry {history.broken}")
+                if history.objection:
+                    context.log.error(f"the history of {name} is not to be believed: {history.objection}")
                 for entry in history.entries:
                     if entry.number <= told.get(name, 0) or count >= MOVES_A_TICK:
                         continue

@@ -6,22 +6,24 @@ Does not belong here: where entries are kept (``adapters.journal``).
 A history is linear although nobody holds a lock: each entry names the entry that its writer had seen last. Of two
 writers who saw the same end, the one whose entry got the lower number counts; the other's is void, and its writer
 looks again before trying again. Each entry also carries a digest over the one it follows, so that an entry changed or
-taken out later shows.
+taken out later shows. What no chain can show by itself, its end taken away or all of it written anew, shows against
+anchors: places outside of the journal that name an entry and its digest.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from soil_assets.errors import BadInput
 
 Alias = Literal["staging", "production", "previous"]
 ALIASES: tuple[Alias, ...] = get_args(Alias)
-Action = Literal["adopted", "staged", "promoted", "rolled back"]
+Action = Literal["adopted", "accepted", "staged", "promoted", "rolled back"]
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,9 @@ class Entry:
 
     Parameters
     ----------
-    action : {'adopted', 'staged', 'promoted', 'rolled back'}
-        'adopted' records aliases that were there before the history began.
+    action : {'adopted', 'accepted', 'staged', 'promoted', 'rolled back'}
+        'adopted' records aliases that were there before the history began, 'accepted' that a person took the history as
+        it was, alterations included; ``data`` then holds the anchors that were lost, seal by number.
     places : mapping
         Version at each alias after this entry.
     after : int
@@ -87,16 +90,78 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class Anchor:
+    """An entry as a place outside of the journal names it."""
+
+    place: str
+    number: int
+    seal: str
+
+    @classmethod
+    def parse(cls, place: str, text: str) -> Anchor:
+        """Read what :attr:`History.anchor` gave; what cannot be read is an anchor that no history holds."""
+        number, _, seal = text.strip().partition(" ")
+        return cls(place, int(number), seal) if number.isdigit() else cls(place, sys.maxsize, text)
+
+
+@dataclass(frozen=True)
 class History:
     """The entries that count, in order, and what they amount to.
 
-    ``void`` are entries whose writer had not seen the end of the history; ``broken`` those whose seal does not fit.
+    ``void`` are entries whose writer had not seen the end of the history; ``broken`` those whose seal does not fit, and
+    ``lost`` anchors whose entry is not there. Both count since a person last accepted the history as it was.
     """
 
     entries: tuple[Entry, ...] = ()
     void: tuple[Entry, ...] = ()
     broken: tuple[int, ...] = ()
     last_number: int = 0
+    lost: tuple[Anchor, ...] = ()
+
+    @property
+    def objection(self) -> str:
+        """Why the history is not to be believed; empty when it is."""
+        altered = [f"altered at entry {', '.join(map(str, self.broken))}"] if self.broken else []
+        gone = [f"entry {a.number}, which {a.place} names, is gone or another one" for a in self.lost]
+        return "; ".join([*altered, *gone])
+
+    @property
+    def anchor(self) -> str:
+        """Number and seal of the last entry, as anchors state them; empty without an entry."""
+        return f"{self.entries[-1].number} {self.entries[-1].seal}" if self.entries else ""
+
+    def against(self, anchors: Iterable[Anchor]) -> History:
+        """Return the history with the anchors that it does not hold.
+
+        An anchor older than the last acceptance by a person is not asked for, nor one that an acceptance names.
+        """
+        seals = {e.number: e.seal for e in self.entries}
+        acceptances = [e for e in self.entries if e.action == "accepted"]
+        newest = max((e.number for e in acceptances), default=0)
+        excused = {(number, seal) for e in acceptances for number, seal in e.data.items()}
+        lost = [
+            a
+            for a in anchors
+            if a.number > newest and seals.get(a.number) != a.seal and (str(a.number), a.seal) not in excused
+        ]
+        return replace(self, lost=(*self.lost, *lost))
+
+    @property
+    def sound(self) -> History:
+        """The history itself.
+
+        Raises
+        ------
+        BadInput
+            When it is not to be believed: no move may rest on it.
+        """
+        if self.objection:
+            raise BadInput(
+                "the history of this model is not to be believed",
+                found=self.objection,
+                mend="find out what happened; then: soil registry accept NAME --by ... --why ...",
+            )
+        return self
 
     @property
     def places(self) -> dict[str, int]:
@@ -126,6 +191,8 @@ def fold(entries: Iterable[Entry]) -> History:
             continue
         if entry.seal != _digest(entry, end):
             broken.append(entry.number)
+        elif entry.action == "accepted":
+            broken.clear()
         counted.append(entry)
     return History(tuple(counted), tuple(void), tuple(broken), last)
 

@@ -15,7 +15,7 @@ from soil_assets.adapters import journal
 from soil_assets.adapters.gitops import NotReady, Releases
 from soil_assets.adapters.manifest_repository import Author, ManifestRepository
 from soil_assets.adapters.mlflow import Registry
-from soil_assets.adapters.registry import Because
+from soil_assets.adapters.registry import Because, accept
 from soil_assets.delivery.slots import COLOUR_LABEL, State
 from soil_assets.errors import BadInput
 from soil_assets_tests.delivery.git_server import READ_ONLY, TOKEN, GitHost, git_host
@@ -456,3 +456,31 @@ def test_who_signs_off(text: str, name: str, email: str) -> None:
     author = Author.parse(text)
     assert "\n" not in author.name + author.email
     assert (author.name, author.email) == (name, email)
+
+
+def test_commits_name_where_the_histories_end_and_nothing_is_released_from_others(
+    host: GitHost, tmp_path: Path
+) -> None:
+    """Cut in the registry and in its own tag: the repository still tells."""
+    with sqlite_registry(tmp_path) as registry:
+        for _ in range(2):
+            registered(registry, "soil-clay")
+        production = releases(host, registry, "production")
+        go_live(production, {"soil-clay": 1})
+        go_live(production, {"soil-clay": 2})
+        staged = production.stage({"soil-clay": 1}, "", ADA)
+        history = journal.read(registry, "soil-clay")
+        assert f"History-head: soil-clay {history.anchor}" in host.message()
+        assert production.objections() == []
+        client = registry.reader()
+        client.delete_model_version("soil-clay.journal", str(history.last_number))
+        shorter = history.entries[-2]
+        client.set_registered_model_tag("soil-clay", "soil.history_head", f"{shorter.number} {shorter.seal}")
+        assert journal.read(registry, "soil-clay").objection == "", "the registry alone cannot tell"
+        [objection] = production.objections()
+        assert "manifest commit" in objection
+        with pytest.raises(BadInput, match="not to be believed"):
+            production.record(staged.state.idle.release, True, "alike", ADA)
+        accept(registry, "soil-clay", ADA, production.anchors()["soil-clay"])
+        assert production.objections() == []
+        production.record(staged.state.idle.release, True, "alike", ADA)

@@ -15,6 +15,7 @@ from soil_assets.adapters.mlflow import DIGEST_TAG, Registry
 from soil_assets.adapters.registry import (
     Because,
     Evidence,
+    accept,
     adopted,
     promote,
     register,
@@ -221,3 +222,54 @@ def test_the_history_is_linear_under_two_writers(registry: Registry) -> None:
         if after.action == "promoted" and "production" in before.places:
             assert after.places["previous"] == before.places["production"], "no move was lost in between"
     assert registry.aliases(name) == told.places
+
+
+def _altered(registry: Registry, name: str, how: str) -> None:
+    """What somebody with the registry's database may do to a history of staged, promoted, promoted, rolled back."""
+    client, journal_name = registry.reader(), f"{name}.journal"
+    entries = journal.read(registry, name).entries
+    if how == "lost":
+        for entry in entries:
+            client.delete_model_version(journal_name, str(entry.number))
+        client.delete_registered_model(journal_name)
+        return
+    if how == "cut":
+        client.delete_model_version(journal_name, str(entries[-1].number))
+        return
+    previous, changed = None, how == "sealed anew"
+    for i, entry in enumerate(entries):
+        if i == 1:
+            entry = replace(entry, who="Nobody <n@example.org>")
+        if changed or i == 1:
+            entry = entry.sealed(previous) if changed else entry
+            client.set_model_version_tag(journal_name, str(entry.number), "soil.entry", entry.to_json())
+        previous = entry
+
+
+@pytest.mark.parametrize("how", ["cut", "lost", "changed", "sealed anew"])
+def test_an_altered_history_moves_nothing_until_a_person_accepts_it(registry: Registry, how: str) -> None:
+    name = f"soil-altered-{how.replace(' ', '-')}"
+    registered(registry, name)
+    registered(registry, name)
+    promote(registry, name, 1, ADA)
+    promote(registry, name, 2, ADA)
+    roll_back(registry, name, ADA)
+    places = registry.aliases(name)
+    assert places["production"] == 1
+    _altered(registry, name, how)
+    for move in (settle, lambda r, n: promote(r, n, 2, ADA), lambda r, n: roll_back(r, n, ADA)):
+        with pytest.raises(BadInput, match="not to be believed"):
+            move(registry, name)
+    assert registry.aliases(name) == places, "the withdrawn version does not come back"
+    history = accept(registry, name, ADA)
+    assert history.entries[-1].action == "accepted"
+    assert history.places == places
+    assert settle(registry, name) == {}
+    promote(registry, name, 2, ADA)
+    assert registry.aliases(name)["production"] == 2
+
+
+def test_a_history_that_is_as_it_was_needs_no_acceptance(registry: Registry) -> None:
+    registered(registry, "soil-fine")
+    with pytest.raises(BadInput, match="needs no acceptance"):
+        accept(registry, "soil-fine", ADA)

@@ -160,3 +160,39 @@ def test_bad_input_exits_2_and_says_why(desk: Desk, arguments: tuple[str, ...], 
     code, said = desk.soil("release", *arguments)
     assert code == 2
     assert says in json.dumps(said)
+
+
+def test_traffic_moved_by_hand_to_an_empty_colour_is_an_error(desk: Desk, tmp_path: Path) -> None:
+    assert registered(desk.registry, fitted=model()) == 1
+    assert desk.soil("release", "stage", "production", "--model", "soil-clay=1", *ADA)[0] == 0
+    assert desk.soil("release", "status", "production")[0] == 0, "a first version that waits for its test"
+    with Cluster(desk.host, "production", tmp_path, desk.env) as cluster:
+        cluster.sync()
+        assert desk.soil("release", "test", "production", "--preview", cluster.url("preview"))[0] == 0
+    assert desk.soil("release", "switch", "production", *ADA)[0] == 0
+    live = desk.soil("release", "status", "production")[1]["live"]["colour"]
+    empty = "green" if live == "blue" else "blue"
+    tree = tmp_path / "by-hand"
+    git = [
+        "git",
+        "-c",
+        f"http.extraHeader=Authorization: Basic {_basic()}",
+        "-c",
+        "user.name=a",
+        "-c",
+        "user.email=a@b",
+    ]
+    subprocess.run([*git, "clone", "-q", desk.host.url, str(tree)], check=True)
+    for name, before, after in (("live", live, empty), ("preview", empty, live)):
+        service = tree / "overlays" / "production" / f"{name}.yaml"
+        service.write_text(service.read_text().replace(before, after))
+    subprocess.run([*git, "commit", "-qam", "by hand"], cwd=tree, check=True)
+    subprocess.run([*git, "push", "-q"], cwd=tree, check=True)
+    code, _ = desk.soil("release", "status", "production")
+    assert code == 1
+
+
+def _basic() -> str:
+    import base64
+
+    return base64.b64encode(f"soil:{TOKEN}".encode()).decode()
