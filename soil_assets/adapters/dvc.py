@@ -11,7 +11,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -124,7 +124,13 @@ class Pulled:
     note: str = ""
 
 
-def pull(root: Path, folder: str) -> Pulled:
+def pointers(root: Path, folder: str) -> dict[str, str]:
+    """Return the hash that each batch under DVC has by its pointer."""
+    files = sorted((root / folder).glob("*.dvc"))
+    return {f.name.removesuffix(".dvc"): pointer_hash(f.read_bytes(), f"{folder}/{f.name}") for f in files}
+
+
+def pull(root: Path, folder: str, names: Iterable[str] | None = None) -> Pulled:
     """Bring the batches that a commit records, from the default remote, else from the cache, and verify their bytes.
 
     Parameters
@@ -133,6 +139,8 @@ def pull(root: Path, folder: str) -> Pulled:
         The repository.
     folder : str
         Where it keeps its batches, with a pointer (``<name>.dvc``) beside those under DVC.
+    names : iterable of str, optional
+        The batches to bring; all of them when left out.
 
     Returns
     -------
@@ -146,23 +154,24 @@ def pull(root: Path, folder: str) -> Pulled:
         When a batch that the commit records cannot be had, or is not what its pointer says.
     """
     _installed()
-    pointers = sorted(f"{folder}/{p.name}" for p in (root / folder).glob("*.dvc"))
-    if not pointers:
+    chosen = {p.name.removesuffix(".dvc") for p in (root / folder).glob("*.dvc")} if names is None else names
+    targets = sorted(f"{folder}/{name}.dvc" for name in chosen)
+    if not targets:
         return Pulled("none")
     refusal = ""
     if _says(root, "config", "core.remote"):
         try:
-            _dvc(root, "pull", "--", *pointers)
+            _dvc(root, "pull", "--", *targets)
         except BadInput as error:
             refusal = str(error.found)
         else:
-            _verify(root, pointers)
+            _verify(root, targets)
             return Pulled("remote")
     try:
-        _dvc(root, "checkout", "--", *pointers)
+        _dvc(root, "checkout", "--", *targets)
     except BadInput as error:
-        raise _unavailable(pointers, refusal, str(error.found)) from None
-    _verify(root, pointers)
+        raise _unavailable(targets, refusal, str(error.found)) from None
+    _verify(root, targets)
     return Pulled("cache", f"the remote did not answer: {refusal}" if refusal else "")
 
 
@@ -172,9 +181,9 @@ def folder_hash(folder: Path) -> str:
     return hash_of_digests({path.relative_to(folder).as_posix(): _md5(path) for path in files})
 
 
-def _verify(root: Path, pointers: list[str]) -> None:
+def _verify(root: Path, targets: list[str]) -> None:
     """Compare every batch with its pointer: a cache or a remote may hold other bytes under a hash."""
-    for pointer in pointers:
+    for pointer in targets:
         batch = root / pointer.removesuffix(".dvc")
         expected = pointer_hash((root / pointer).read_bytes(), pointer)
         found = folder_hash(batch) if batch.is_dir() else _md5(batch) if batch.is_file() else "nothing"
@@ -188,9 +197,9 @@ def _verify(root: Path, pointers: list[str]) -> None:
             )
 
 
-def _unavailable(pointers: list[str], refusal: str, checkout: str) -> BadInput:
+def _unavailable(targets: list[str], refusal: str, checkout: str) -> BadInput:
     """Return the error that fits DVC's words: no remote, altered here, or not readable from here."""
-    names = ", ".join(pointers)[:300]
+    names = ", ".join(targets)[:300]
     if "unsaved files" in f"{refusal} {checkout}":
         return BadInput(
             "a batch was altered here, and DVC does not overwrite it",

@@ -24,12 +24,12 @@ class Library:
     targets are the same mixture of the real values plus noise.
     """
 
-    def __init__(self, n_bands: int = 1701) -> None:
+    def __init__(self, n_bands: int = 1701, sources: tuple[str, ...] = _SOURCES) -> None:
         from soil_assets.spectra.embedded import limesoda
         from soil_assets.spectra.harmonise import harmonise
 
         self.axis = Axis(np.linspace(3796.0, 552.0, n_bands), "cm-1")
-        batches = [harmonise(limesoda(s), self.axis, "absorbance") for s in _SOURCES]
+        batches = [harmonise(limesoda(s), self.axis, "absorbance") for s in sources]
         self._spectra = np.concatenate([b.spectra for b in batches])
         self._field = np.repeat(np.arange(len(batches)), [len(b) for b in batches])
         clay, ph, soc = (np.concatenate([b.property_values(p) for b in batches]) for p in PROPERTIES[:3])
@@ -39,7 +39,7 @@ class Library:
         """Return spectra (n, n_bands) and targets (n, 4) of batch ``number``."""
         rng = np.random.default_rng([20260101, number])
         first = rng.integers(0, len(self._field), n)
-        shuffled = np.array([rng.choice(np.flatnonzero(self._field == f)) for f in range(3)])
+        shuffled = np.array([rng.choice(np.flatnonzero(self._field == f)) for f in np.unique(self._field)])
         second = np.where(rng.random(n) < 0.5, rng.permutation(first), shuffled[self._field[first]])
         second = np.where(self._field[second] == self._field[first], second, first)
         share = rng.random(n)

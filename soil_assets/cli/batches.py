@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from soil_assets.cli.app import app
-from soil_assets.cli.console import AsJson, show, show_json, show_table
+from soil_assets.cli.console import AsJson, say, show, show_json, show_table
 from soil_assets.config import load_settings
 from soil_assets.errors import BadInput
 
@@ -184,6 +184,13 @@ def batch_add(
 @batch_app.command("pull")
 def batch_pull(
     folder: Annotated[str, typer.Option(help="Where the repository keeps its batches.")] = "batches",
+    against: Annotated[
+        str | None,
+        typer.Option(
+            help="Main's commit: of batches that are the same there, take main's results from $SOIL_RESULTS, and pull "
+            "the others only. Without that variable every batch is pulled."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Bring the batches that this commit records: from DVC's remote where one is set, else from its cache.
@@ -191,17 +198,53 @@ def batch_pull(
     Every batch is compared with its pointer: other bytes are an error.
     """
     from soil_assets.adapters.dvc import pull
+    from soil_assets.pull_request import sparse
 
-    pulled = pull(Path(), folder)
-    if as_json:
-        show_json(vars(pulled))
+    sources = {
+        "remote": "brought from the remote",
+        "cache": "taken from the cache",
+        "none": "nothing to bring",
+    }
+    if against is None:
+        pulled = pull(Path(), folder)
+        facts, source, note = vars(pulled), pulled.source, pulled.note
     else:
-        sources = {
-            "remote": "brought from the remote",
-            "cache": "taken from the cache",
-            "none": "nothing to bring",
-        }
-        show(sources[pulled.source] + (f" ({pulled.note})" if pulled.note else ""))
+        outcome = sparse.pull(Path(), folder, against, load_settings(), os.environ.get(sparse.VARIABLE, ""))
+        facts, source, note = asdict(outcome), outcome.source, outcome.note
+        for batch, reason in outcome.reasons.items():
+            say(f"{batch} is pulled: {reason}")
+        if outcome.restored:
+            say(
+                f"main's results of {len(outcome.restored)} batches are used; {len(outcome.pulled)} are pulled"
+            )
+    if as_json:
+        show_json(facts)
+    else:
+        show(sources[source] + (f" ({note})" if note else ""))
+
+
+@batch_app.command("publish")
+def batch_publish(as_json: AsJson = False) -> None:
+    """Publish what this instance made of each batch under DVC to $SOIL_RESULTS: for main's own job, and no other.
+
+    Who validates a change takes these results for the batches that the change leaves as they are (soil batch pull
+    --against): nobody else may be able to write there.
+    """
+    from soil_assets.pull_request import sparse
+
+    url = os.environ.get(sparse.VARIABLE, "")
+    if not url:
+        raise BadInput(
+            "there is no place to publish to",
+            column=sparse.VARIABLE,
+            found="nothing",
+            expected="a folder or URL",
+        )
+    written = sparse.publish(load_settings(), url)
+    if as_json:
+        show_json({"results": url, "written": written})
+    else:
+        show(f"{len(written)} results published to {url}")
 
 
 @batch_app.command("accept")

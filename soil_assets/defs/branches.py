@@ -228,35 +228,48 @@ class _News:
         """Report a record's verdicts, and its materialization when ``again``."""
         self.count += 1
         if again:
-            self.instance.report_runless_asset_event(
-                dg.AssetMaterialization(
-                    asset,
-                    partition=record.partition,
-                    tags=dict(record.tags),
-                    metadata={_VERSION: record.version},
-                )
-            )
-        target = target_of(self.instance, record.asset, record.partition)
-        declared = {key.name for key in self.graph.get(asset).check_keys}
-        for name, said in record.checks.items():
-            if name in declared:  # a check that this branch's code no longer has says nothing here
-                evaluation = AssetCheckEvaluation(
-                    asset_key=asset,
-                    check_name=name,
-                    passed=bool(said["passed"]),
-                    severity=dg.AssetCheckSeverity(said["severity"]),
-                    description=str(said["description"]),
-                    blocking=bool(said["blocking"]),
-                    partition=record.partition,
-                    target_materialization_data=target,
-                    metadata={},
-                )
-                report_verdict(self.instance, evaluation, self._run())
+            report_materialization(self.instance, record, {_VERSION: record.version})
+        if record.checks:
+            report_verdicts(self.instance, self.graph, asset, record, self._run())
 
     def _run(self) -> str:
         if not self._run_id:
             self._run_id = run_for_verdicts(self.instance, "adopt_records", "taken over from production")
         return self._run_id
+
+
+def report_materialization(instance: dg.DagsterInstance, record: Record, metadata: Mapping[str, str]) -> None:
+    """Report what a record says was materialized, with the versions that it had there."""
+    instance.report_runless_asset_event(
+        dg.AssetMaterialization(
+            dg.AssetKey(record.asset),
+            partition=record.partition,
+            tags=dict(record.tags),
+            metadata=dict(metadata),
+        )
+    )
+
+
+def report_verdicts(
+    instance: dg.DagsterInstance, graph: Any, asset: dg.AssetKey, record: Record, run_id: str
+) -> None:
+    """Report a record's verdicts about the latest materialization; a check that this code does not have is left out."""
+    target = target_of(instance, record.asset, record.partition)
+    declared = {key.name for key in graph.get(asset).check_keys}
+    for name, verdict in record.checks.items():
+        if name in declared:
+            evaluation = AssetCheckEvaluation(
+                asset_key=asset,
+                check_name=name,
+                passed=bool(verdict["passed"]),
+                severity=dg.AssetCheckSeverity(verdict["severity"]),
+                description=str(verdict["description"]),
+                blocking=bool(verdict["blocking"]),
+                partition=record.partition,
+                target_materialization_data=target,
+                metadata={},
+            )
+            report_verdict(instance, evaluation, run_id)
 
 
 def _version_taken(latest: dg.EventLogRecord) -> str | None:

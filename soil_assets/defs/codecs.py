@@ -83,7 +83,8 @@ def _table_bytes(table: Any) -> bytes:
     return buffer.getvalue()
 
 
-def _table_from(content: bytes) -> Any:
+def table_from(content: bytes) -> Any:
+    """Return a table from its file."""
     import pandas as pd
 
     return pd.read_parquet(io.BytesIO(content))
@@ -184,7 +185,7 @@ def _quality_from(files: Mapping[str, bytes]) -> Any:
         counts=facts["counts"],
         notes=tuple(facts["notes"]),
         checks={name: CheckOutcome(**check) for name, check in facts["checks"].items()},
-        **{name: _table_from(files[f"{name}.parquet"]) for name in _QUALITY_TABLES},
+        **{name: table_from(files[f"{name}.parquet"]) for name in _QUALITY_TABLES},
     )
 
 

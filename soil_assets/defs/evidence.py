@@ -117,10 +117,10 @@ def batch_result(
     ]  # fmt: skip
     quality = _current(instance, soil, "validated_batches", name)
     drift = _current(instance, soil, "drift_reports", name)
-    raw = _current(instance, soil, "raw_spectra", name)
     if quality is not None:
         counts = dict(quality.counts)
     else:
+        raw = _current(instance, soil, "raw_spectra", name)
         landed = 0 if raw is None else int(raw.landed)
         counts = {"landed": landed, "accepted": 0, "quarantined": landed}
     rows = None if quality is None else quality.quarantine

@@ -7,6 +7,7 @@ How a type becomes files is a codec (``defs.codecs``).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
@@ -20,7 +21,14 @@ def save_value(store: Store, asset: str, partition: str | None, value: object) -
     from soil_assets.defs.codecs import encode
 
     kind, files = encode(value)
-    digest = hash_of_files(files)
+    return write_files(store, asset, partition, kind, files)
+
+
+def write_files(
+    store: Store, asset: str, partition: str | None, kind: str, files: Mapping[str, bytes]
+) -> str:
+    """Write a value that is files already and point to it; return its content hash."""
+    digest = hash_of_files(dict(files))
     place = _place(asset, partition)
     for name, content in files.items():
         key = f"{place}/{digest[:20]}/{name}"
@@ -40,10 +48,26 @@ def load_value(store: Store, asset: str, partition: str | None = None) -> Any:
     """
     from soil_assets.defs.codecs import decode
 
-    place = _place(asset, partition)
-    pointer = store.read_json(f"{place}/current.json")
-    folder = f"{place}/{pointer['sha256'][:20]}"
-    return decode(pointer["kind"], {name: store.read(f"{folder}/{name}") for name in pointer["files"]})
+    return decode(pointer_of(store, asset, partition)["kind"], value_files(store, asset, partition))
+
+
+def pointer_of(store: Store, asset: str, partition: str | None = None) -> dict[str, Any]:
+    """Return the pointer to the current value: its kind, hash and file names.
+
+    Raises
+    ------
+    FileNotFoundError
+        When the asset (partition) was never materialized.
+    """
+    pointer: dict[str, Any] = store.read_json(f"{_place(asset, partition)}/current.json")
+    return pointer
+
+
+def value_files(store: Store, asset: str, partition: str | None = None) -> dict[str, bytes]:
+    """Return the files of the current value by name."""
+    pointer = pointer_of(store, asset, partition)
+    folder = f"{_place(asset, partition)}/{pointer['sha256'][:20]}"
+    return {name: store.read(f"{folder}/{name}") for name in pointer["files"]}
 
 
 def load_file(store: Store, asset: str, partition: str | None, name: str) -> bytes | None:
@@ -53,6 +77,16 @@ def load_file(store: Store, asset: str, partition: str | None, name: str) -> byt
     if name not in pointer["files"]:
         return None
     return store.read(f"{place}/{pointer['sha256'][:20]}/{name}")
+
+
+def load_table(store: Store, asset: str, partition: str | None, name: str) -> Any:
+    """Return one of the tables of the current value."""
+    from soil_assets.defs.codecs import table_from
+
+    content = load_file(store, asset, partition, f"{name}.parquet")
+    if content is None:
+        raise FileNotFoundError(f"{asset} has no table {name}")
+    return table_from(content)
 
 
 def content_version(value: Any) -> dg.DataVersion:

@@ -55,6 +55,20 @@ def batch_version(landing: Store, name: str) -> str:
     return hash_of_files(data_files(landing, name))
 
 
+def pointed_to(landing: Store) -> dict[str, str]:
+    """Return the batches that only a DVC pointer names, their files being elsewhere, with their version."""
+    here = set(landing.folders())
+    pointers = [n.removesuffix(".dvc") for n in landing.names() if n.endswith(".dvc")]
+    return {name: f"dvc:{recorded_in_dvc(landing, name)}" for name in pointers if name not in here}
+
+
+def current_version(landing: Store, name: str) -> str | None:
+    """Return the version of a batch by its files, or by its pointer where they are elsewhere; None for no batch."""
+    if landing.files(name):
+        return batch_version(landing, name)
+    return pointed_to(landing).get(name)
+
+
 def recorded_in_dvc(landing: Store, name: str) -> str | None:
     """Return the hash that DVC recorded for a batch (``<name>.dvc`` beside it), or None when it is not tracked."""
     from soil_assets.adapters.dvc import pointer_hash

@@ -15,8 +15,8 @@ from soil_assets.config import Settings
 from soil_assets.defs.build import blocking_of
 from soil_assets.defs.by_hand import Step
 from soil_assets.defs.gates import gate_records, materialization, why_not
-from soil_assets.defs.landing_zone import batch_version, list_batch
-from soil_assets.defs.partitions import BATCH
+from soil_assets.defs.landing_zone import current_version, list_batch, pointed_to
+from soil_assets.defs.partitions import BATCH, BATCHES
 from soil_assets.defs.run import resolve_selection, run_selection
 from soil_assets.defs.staleness import stored_code_version, stored_data_version, why_stale
 from soil_assets.storage import Store, safe_key
@@ -28,13 +28,19 @@ _WHATEVER_THE_GATES_SAY = ("decision_report",)
 def add_landed_batches(instance: dg.DagsterInstance, settings: Settings) -> list[str]:
     """Make a partition of every whole batch in the landing zone, as the sensor would; return all batches there.
 
-    A batch whose folder is gone is not listed: nothing of it can be run again.
+    A batch whose folder is gone is not listed: nothing of it can be run again. One that a DVC pointer names is, where
+    this instance has a result of the very content: it was pulled no more, because main's result of it was restored.
     """
     landing = Store(settings.url("landing"))
     here = [
         safe_key(name, "batch name")
         for name in landing.folders()
         if list_batch(landing, name, settings.landing.quiet_seconds).whole
+    ]
+    here += [
+        safe_key(name, "batch name")
+        for name, version in pointed_to(landing).items()
+        if stored_data_version(instance, "raw_spectra", name) == version
     ]
     known = set(instance.get_dynamic_partitions(BATCH))
     for gone in sorted(known - set(here)) if settings.landing.complete else ():
@@ -55,7 +61,8 @@ def materialize_each(
 ) -> Iterator[Step]:
     """Materialize a selection for each of its partitions, after whatever upstream of it is out of date.
 
-    With ``only_stale`` the selection itself is materialized where it is out of date only.
+    With ``only_stale`` the selection itself is materialized where it is out of date only; so is, in any case, a batch
+    whose files are elsewhere.
 
     What a blocking gate holds is not carried on: neither in the run in which the gate said no, nor in a later one.
 
@@ -68,7 +75,8 @@ def materialize_each(
     graph = definitions.resolve_asset_graph()
     needed = _with_upstream(graph, wanted)
     checks = blocking_of([a for a in definitions.assets or () if isinstance(a, dg.AssetsDefinition)])
-    batches = add_landed_batches(instance, settings)
+    landing = Store(settings.url("landing"))
+    batches, elsewhere = add_landed_batches(instance, settings), pointed_to(landing)
     for key in (k for level in graph.toposorted_asset_keys_by_level for k in sorted(level)):
         if key not in needed or not graph.get(key).is_materializable:
             continue
@@ -80,10 +88,11 @@ def materialize_each(
                 if graph.get(parent).is_materializable
             }
             why: str | None = "asked for"
-            if only_stale or key not in wanted:
+            restored = partition in elsewhere and graph.get(key).partitions_def == BATCHES
+            if only_stale or restored or key not in wanted:
                 why = why_stale(instance, asset, partition, graph.get(key).code_version, reads)
                 if why is None and asset == "raw_spectra" and partition is not None:
-                    landed = batch_version(Store(settings.url("landing")), partition)
+                    landed = current_version(landing, partition)
                     if stored_data_version(instance, asset, partition) != landed:
                         why = "the batch changed"
             if why is not None and _held(instance, checks, asset, reads, partition) is None:

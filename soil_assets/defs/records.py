@@ -32,7 +32,9 @@ def batch_records(instance: dg.DagsterInstance, soil: Soil) -> list[BatchRecord]
     for name in sorted(instance.get_dynamic_partitions(BATCH)):
         if materialization(instance, "raw_spectra", name) is None:
             continue
-        landed = load_value(soil.data, "raw_spectra", name)
+        landed = (
+            load_value(soil.data, "raw_spectra", name) if has_value(soil.data, "raw_spectra", name) else None
+        )
         judged = has_value(soil.data, "validated_batches", name)
         quality = load_value(soil.data, "validated_batches", name) if judged else None
         drift = (
@@ -44,7 +46,7 @@ def batch_records(instance: dg.DagsterInstance, soil: Soil) -> list[BatchRecord]
         records.append(
             BatchRecord(
                 batch=name,
-                landed=nothing if landed.batch is None else landed.batch.samples,
+                landed=nothing if landed is None or landed.batch is None else landed.batch.samples,
                 quarantine=nothing if quality is None else quality.quarantine,
                 warnings=warned,
                 drift=None if drift is None else drift["verdict"],

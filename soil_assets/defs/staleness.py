@@ -16,7 +16,8 @@ from soil_assets.defs.gates import materialization
 _CODE = "dagster/code_version"
 #: Tags of a materialization that say which version of each input it was made from.
 INPUT_TAG = "dagster/input_data_version/"
-_DATA = "dagster/data_version"
+#: Tag of a materialization that says which version of the data it is.
+DATA_TAG = "dagster/data_version"
 
 
 def stored_code_version(instance: dg.DagsterInstance, asset: str, partition: str | None = None) -> str | None:
@@ -28,7 +29,7 @@ def stored_code_version(instance: dg.DagsterInstance, asset: str, partition: str
 def stored_data_version(instance: dg.DagsterInstance, asset: str, partition: str | None = None) -> str | None:
     """Return the data version of the last materialization, or None when there is none."""
     tags = _tags(instance, asset, partition)
-    return None if tags is None else tags.get(_DATA, "")
+    return None if tags is None else tags.get(DATA_TAG, "")
 
 
 def why_stale(

@@ -79,12 +79,16 @@ class Stream:
         """Return the newest ``last`` records."""
         return [BatchRecord(**self.data.read_json(key)) for key in self.data.files(self.folder)[-last:]]
 
+    def key_of(self, batch: str) -> str | None:
+        """Return the key of a batch's record, or None where it has none."""
+        keys = self.data.files(self.folder)
+        return next((k for k in keys if k.rsplit("/", 1)[-1].partition("_")[2] == f"{batch}.json"), None)
+
     def keep(self, record: BatchRecord) -> None:
         """Write a record; a batch that is judged again keeps its place."""
-        names = [k.rsplit("/", 1)[-1] for k in self.data.files(self.folder)]
-        known = next((n for n in names if n.partition("_")[2] == f"{record.batch}.json"), None)
         arrived = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S%f")
-        self.data.write_json(f"{self.folder}/{known or f'{arrived}_{record.batch}.json'}", asdict(record))
+        key = self.key_of(record.batch) or f"{self.folder}/{arrived}_{record.batch}.json"
+        self.data.write_json(key, asdict(record))
 
     def before(self, batch: str) -> list[BatchRecord]:
         """Return the records of the batches that came before this one."""

@@ -128,7 +128,7 @@ def bring(root: Path, ref: str, out: Path, tell: Tell, *, retrain: bool = True) 
             (out / "frozen" / name).write_bytes(content)
     settings = load_settings(out / "soil.yaml", env={**_without_baseline()})
     with git.work_tree(root, commit) as tree:
-        main.batches |= _derived_batches(root, tree, tell)
+        main.batches |= _derived_batches(tree, tell)
         graph = _soil(tree, "graph", "--json")
         if graph.returncode == 0:
             (out / "graph.json").write_text(graph.stdout, encoding="utf-8")
@@ -138,7 +138,7 @@ def bring(root: Path, ref: str, out: Path, tell: Tell, *, retrain: bool = True) 
             ("registry", lambda: _of_registry(root, settings, main))
         ]
         if retrain:
-            sources.append(("retrained", lambda: _retrained(tree, tell)))
+            sources.append(("retrained", lambda: _retrained(root, tree, tell)))
         for source, take in sources:
             tell(f"main's models: {source}")
             try:
@@ -162,13 +162,8 @@ def bring(root: Path, ref: str, out: Path, tell: Tell, *, retrain: bool = True) 
     )
 
 
-def _derived_batches(root: Path, tree: Path, tell: Tell) -> dict[str, str]:
-    """Lay main's batches into its work tree; return those that its pipeline makes, with their content."""
-    from soil_assets.adapters import dvc
-
-    _share_cache(root, tree)
-    if any((tree / BATCHES).glob("*.dvc")):
-        dvc.pull(tree, BATCHES)
+def _derived_batches(tree: Path, tell: Tell) -> dict[str, str]:
+    """Return the batches that main's pipeline makes, with their content, and leave them in its work tree."""
     in_git = set(batches_here(Store(str(tree / BATCHES)))) if (tree / BATCHES).is_dir() else set()
     if not _has_stage(tree, "fetch"):
         return {}
@@ -264,8 +259,9 @@ def _check_batches(model: SoilModel, name: str, main: Baseline) -> None:
         )
 
 
-def _retrained(tree: Path, tell: Tell) -> dict[str, SoilModel]:
+def _retrained(root: Path, tree: Path, tell: Tell) -> dict[str, SoilModel]:
     """Train main's commit again, by main's code, on main's data, in main's work tree."""
+    _bring_data(root, tree, tell)
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / MODELS
         for step in (
@@ -279,6 +275,25 @@ def _retrained(tree: Path, tell: Tell) -> dict[str, SoilModel]:
                     f"main's commit cannot be trained again (soil {step[0]})", found=_last_line(done)
                 )
         return _load(target)
+
+
+def _bring_data(root: Path, tree: Path, tell: Tell) -> None:
+    """Lay main's batches into its work tree: its own results of them where they are published, else the data.
+
+    A registered model needs neither: only training does.
+    """
+    from soil_assets.adapters import dvc
+    from soil_assets.pull_request.sparse import VARIABLE
+
+    if not any((tree / BATCHES).glob("*.dvc")):
+        return
+    _share_cache(root, tree)
+    if os.environ.get(VARIABLE):
+        done = _soil(tree, "--repository", "batch", "pull", "--against", "HEAD")
+        if done.returncode == 0:
+            return
+        tell(f"  main's commit cannot use its results, all data are pulled: {_last_line(done)}")
+    dvc.pull(tree, BATCHES)
 
 
 def _load(folder: Path) -> dict[str, SoilModel]:
@@ -310,8 +325,8 @@ def _write(out: Path, found: Baseline) -> Baseline:
 
 
 def _share_cache(root: Path, tree: Path) -> None:
-    """Let the other work tree take data from this one's DVC cache, where there is one."""
-    if (root / ".dvc" / "cache").is_dir() and (tree / ".dvc").is_dir():
+    """Let the other work tree share this one's DVC cache, so that what both need is transferred once."""
+    if (root / ".dvc").is_dir() and (tree / ".dvc").is_dir():
         local = f"[cache]\n    dir = {(root / '.dvc' / 'cache').absolute()}\n"
         (tree / ".dvc" / "config.local").write_text(local, encoding="utf-8")
 

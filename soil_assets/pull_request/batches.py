@@ -28,10 +28,11 @@ def batches_at(root: Path, commit: str, folder: str) -> dict[str, str]:
 
 
 def batches_here(landing: Store) -> dict[str, str]:
-    """Return the batches that lie in a landing zone now."""
-    from soil_assets.defs.landing_zone import all_files
+    """Return the batches of a landing zone now: those that lie in it, and those that only a DVC pointer names."""
+    from soil_assets.defs.landing_zone import all_files, pointed_to
 
-    return {name: directory_hash(all_files(landing, name)) for name in landing.folders()}
+    named = {name: version.removeprefix("dvc:") for name, version in pointed_to(landing).items()}
+    return named | {name: directory_hash(all_files(landing, name)) for name in landing.folders()}
 
 
 def touched(before: Mapping[str, str], after: Mapping[str, str]) -> frozenset[str]:

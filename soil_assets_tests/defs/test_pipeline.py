@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from soil_assets.adapters.dvc import directory_hash
 from soil_assets.config import Settings
 from soil_assets.defs import run
 from soil_assets.defs.by_hand import Step
+from soil_assets.defs.landing_zone import all_files
 from soil_assets.defs.pipeline import add_landed_batches, materialize_each, record
+from soil_assets.defs.staleness import stored_data_version
 from soil_assets.demo.batches import DEMO_BATCHES, land
 from soil_assets_tests.conftest import Platform, make_platform
 
@@ -116,5 +119,18 @@ def test_a_batch_that_left_the_repository_is_no_partition_any_more(tmp_path: Pat
         whole = Settings.model_validate({**platform.settings.model_dump(), "landing": {"complete": True}})
         add_landed_batches(platform.instance, whole)
         assert set(platform.instance.get_dynamic_partitions("batch")) == {"one"}
+    finally:
+        platform.instance.dispose()
+
+
+def test_a_batch_under_dvc_is_read_under_its_dvc_version(tmp_path: Path) -> None:
+    platform = make_platform(tmp_path, **QUICK)
+    try:
+        land(next(b for b in DEMO_BATCHES if b.name == "same-field"), platform.landing)
+        md5 = directory_hash(all_files(platform.landing, "same-field"))
+        platform.landing.write("same-field.dvc", f"outs:\n- md5: {md5}\n  path: same-field\n".encode())
+        [step] = each(platform, "raw_spectra")
+        assert step.outcome.success, step.outcome.errors
+        assert stored_data_version(platform.instance, "raw_spectra", "same-field") == f"dvc:{md5}"
     finally:
         platform.instance.dispose()

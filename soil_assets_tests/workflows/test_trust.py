@@ -133,14 +133,18 @@ def test_what_validates_a_change_restores_nothing_of_an_earlier_run(name: str) -
 
 
 def test_the_steps_of_a_validation_have_the_right_conditions() -> None:
-    """The report after a gate that said no, never without a baseline; the artifact always."""
+    """The report after a gate that said no, never without baseline and data; the artifact always."""
     by_command = {s.get("run", s.get("uses", "")).split("@")[0]: s for s in steps("validation.yml")}
     assert by_command["actions/upload-artifact"]["if"] == "always()"
     report = by_command['soil --repository report --out report --pull-request "${NUMBER:?}"']
     assert "!cancelled()" in report["if"]
-    assert "steps.baseline.outcome == 'success'" in report["if"]
+    assert "steps.pull.outcome == 'success'" in report["if"]
+    pull = 'soil --repository batch pull --against "${BASE:?}"'
+    assert by_command[pull]["id"] == "pull"
+    order = list(by_command)
+    assert order.index('soil baseline --against "${BASE:?}"') < order.index(pull), "results fit main's policy"
     plain = "steps.change.outputs.kind != 'documentation'"
-    for command in ("soil batch pull", 'soil baseline --against "${BASE:?}"', "dvc repro evaluate"):
+    for command in (pull, 'soil baseline --against "${BASE:?}"', "dvc repro --allow-missing evaluate"):
         assert by_command[command]["if"] == plain, (
             "no condition on an outcome: a failed step before it skips it"
         )
@@ -150,6 +154,22 @@ def test_the_steps_of_a_validation_have_the_right_conditions() -> None:
     assert sum(limits) < job["timeout-minutes"], (
         "a step ends before its job, so that the artifact is uploaded"
     )
+
+
+def test_results_are_written_by_main_s_job_alone_and_read_by_no_fork() -> None:
+    writing = {name for name in _NAMES if "SOIL_RESULTS_" in (WORKFLOWS / name).read_text(encoding="utf-8")}
+    publishing = {name for name in _NAMES for step in steps(name) if "batch publish" in step.get("run", "")}
+    assert writing == publishing == {"register.yml"}
+    workflow = load("register.yml")
+    assert workflow["on"] == {"push": {"branches": ["main"]}}
+    [job] = workflow["jobs"].values()
+    assert job["environment"] == "staging"
+    [publish] = [step for step in job["steps"] if "batch publish" in step.get("run", "")]
+    assert "vars.SOIL_RESULTS != ''" in publish["if"], "off unless it is set"
+    assert "steps.pull.outcome == 'success'" in publish["if"]
+    for step in steps("validation.yml"):
+        if "SOIL_RESULTS" in step.get("env", {}):
+            assert step["env"]["SOIL_RESULTS"] == "${{ inputs.private_data && vars.SOIL_RESULTS || '' }}"
 
 
 @pytest.mark.parametrize("name", ["comment.yml", "cml.yaml"])

@@ -79,7 +79,8 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
                 "stored_at": copy.folder,
                 "notes": list(landed.notes),
             },
-            tags={"soil/content": copy.version[:40]},  # a tag holds 63 characters at most
+            # A tag holds 63 characters at most, and no colon.
+            tags={"soil/content": copy.version.replace(":", "-")[:40]},
             check_results=[
                 passed_or_not(
                     "readable",
