@@ -14,6 +14,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 import yaml
+from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.launcher.base import WorkerStatus
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import GrpcServerTarget
@@ -72,7 +73,7 @@ def code_server(folder: Path, target: GrpcServerTarget) -> Iterator[int]:
     def ready() -> bool:
         try:
             client.ping("")
-        except Exception:
+        except DagsterUserCodeUnreachableError:
             return False
         return True
 

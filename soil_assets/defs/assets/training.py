@@ -46,6 +46,7 @@ def build(settings: Settings, batch_checks: dict[str, list[str]]) -> list[dg.Ass
         deps=["validated_batches", "drift_reports"],
         code_version=code_version(
             "defs/gates.py",
+            "defs/verdicts.py",
             "modeling/leakage.py",
             "quality/replicates.py",
             "spectra/batch.py",
