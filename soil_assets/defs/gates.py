@@ -37,10 +37,14 @@ class GateRecord:
 
 @dataclass(frozen=True)
 class BatchSelection:
-    """Batches that training takes, and those it leaves with the reason."""
+    """Batches that training takes, and those it leaves with the reason.
+
+    ``refused`` are those of ``left`` that a gate said no to; the others have no verdict.
+    """
 
     taken: tuple[str, ...]
     left: Mapping[str, str]
+    refused: frozenset[str] = frozenset()
 
 
 def gate_records(
@@ -118,23 +122,47 @@ def select_batches(
     version passed, or when a person accepted that very content (``accepted``) although its drift gate held it. Missing
     partitions are tolerated and listed. ``only`` restricts the question to some batches.
     """
-    taken, left = [], {}
+    taken, left, refused = [], {}, set()
     for batch in sorted(instance.get_dynamic_partitions(BATCH) if only is None else only):
         reason = None
         for asset in BATCH_CHAIN:
             if materialization(instance, asset, batch) is None:
                 reason = f"{asset} was never materialized"
                 break
-            reason = why_not(gate_records(instance, asset, checks.get(asset, ()), batch))
+            records = gate_records(instance, asset, checks.get(asset, ()), batch)
+            reason = why_not(records)
             if reason and asset == "drift_reports" and _accepted(instance, accepted or {}, batch):
                 reason = None
             if reason:
+                refused |= {batch} if any(r.passed is False for r in records) else set()
                 break
         if reason is None:
             taken.append(batch)
         else:
             left[batch] = reason
-    return BatchSelection(tuple(taken), left)
+    return BatchSelection(tuple(taken), left, frozenset(refused))
+
+
+def lost_batches(
+    before: Iterable[str], selection: BatchSelection, withdrawn: Iterable[str]
+) -> dict[str, str]:
+    """Return the batches that a training set would lose although no gate said no and nobody withdrew them.
+
+    Parameters
+    ----------
+    before : iterable of str
+        Batches of the training set as it is.
+    withdrawn : iterable of str
+        Batches that a person took out.
+
+    Returns
+    -------
+    dict of str to str
+        What is missing, by batch.
+    """
+    accounted = {*selection.taken, *selection.refused, *withdrawn}
+    missing = "its partition is not in this instance"
+    return {name: selection.left.get(name, missing) for name in sorted(set(before) - accounted)}
 
 
 def _accepted(instance: dg.DagsterInstance, accepted: Mapping[str, Mapping[str, str]], batch: str) -> bool:

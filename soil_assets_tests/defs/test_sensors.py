@@ -273,6 +273,28 @@ def test_a_link_out_of_the_landing_zone_is_not_followed(platform: Platform, tmp_
     assert not tick(platform)[0].run_requests
 
 
+def test_a_batch_that_cannot_be_taken_holds_no_other_and_is_told(platform: Platform) -> None:
+    """A pipe would be waited for without an end; a broken pointer of DVC used to end the tick."""
+    folder = Path(platform.landing.url) / "a-pipe"
+    folder.mkdir(parents=True)
+    os.mkfifo(folder / "pipe.csv")
+    (folder / "_SUCCESS").touch()
+    drop(platform, "b-pointer")
+    platform.landing.write("b-pointer.dvc", b"outs: nonsense")
+    drop(platform, "c-future", whole=False)
+    os.utime(platform.landing.where("c-future/spectra.csv"), (time.time() + 9000,) * 2)
+    context = dg.build_sensor_context(
+        instance=platform.instance, repository_def=platform.definitions.get_repository_def()
+    )
+    skipped = platform.definitions.resolve_sensor_def("new_batches")(context)
+    assert isinstance(skipped, dg.SkipReason)
+    told = str(skipped.skip_message)
+    for words in ("a-pipe: ", "neither a file nor a folder", "b-pointer: ", "c-future: ", "in the future"):
+        assert words in told
+    drop(platform, "d-good")
+    assert [r.partition_key for r in tick(platform)[0].run_requests or []] == ["d-good"]
+
+
 def test_many_batches_at_once_are_spread_over_ticks(platform: Platform) -> None:
     for i in range(BATCHES_A_TICK + 3):
         drop(platform, f"b{i:03d}")

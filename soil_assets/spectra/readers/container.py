@@ -95,8 +95,8 @@ def _walk(folder: Path, root: Path, limits: Limits, depth: int) -> Iterator[Sour
         path = Path(entry.path)
         name = path.relative_to(root).as_posix()
         refused = refusal(entry, name)
-        if entry.name.startswith("."):  # left by computers, and by git and DVC
-            continue
+        if entry.name.startswith(".") and (refused is not None or entry.is_dir()):
+            continue  # of git, DVC and desktops
         if refused is not None:
             yield _refused(name, refused)
         elif not entry.is_dir():
