@@ -181,11 +181,11 @@ class Store:
         return sorted(name for name, is_folder in self._entries(key) if is_folder)
 
     def names(self, key: str = "") -> list[str]:
-        """Return the names of the files directly under ``key``, sorted; hidden ones and links left out."""
+        """Return the names of the files directly under ``key``, sorted; hidden ones, links and pipes left out."""
         return sorted(name for name, is_folder in self._entries(key) if not is_folder)
 
     def files(self, key: str) -> list[str]:
-        """Return the keys of all files under ``key``, sorted; hidden ones and links left out."""
+        """Return the keys of all files under ``key``, sorted; hidden ones, links and pipes left out."""
         found: list[str] = []
         for name, is_folder in self._entries(key):
             inner = f"{key}/{name}" if key else name
@@ -199,8 +199,9 @@ class Store:
                 return
             with os.scandir(folder) as entries:
                 for entry in entries:
-                    if not entry.name.startswith(".") and not entry.is_symlink():
-                        yield entry.name, entry.is_dir()
+                    is_folder = entry.is_dir(follow_symlinks=False)
+                    if not entry.name.startswith(".") and (is_folder or entry.is_file(follow_symlinks=False)):
+                        yield entry.name, is_folder
         else:
             fs, path = self._fs(key)
             if not fs.exists(path):

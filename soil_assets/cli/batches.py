@@ -121,9 +121,10 @@ def quarantine_release(
 
 @batch_app.command("list")
 def batch_list(as_json: AsJson = False) -> None:
-    """List landed batches: scans, drift verdict, what happened next."""
+    """List landed batches: scans, drift verdict, what happened next; and what lies there and is not taken, with why."""
     from soil_assets.defs.build import assets_of, blocking_of
     from soil_assets.defs.evidence import batch_result
+    from soil_assets.defs.landing_zone import untaken
     from soil_assets.defs.partitions import BATCH
     from soil_assets.defs.run import open_instance
 
@@ -143,6 +144,19 @@ def batch_list(as_json: AsJson = False) -> None:
             "next": b.next_step,
         }
         for b in found
+    ]
+    judged = {b.name for b in found}
+    rows += [
+        {
+            "batch": n,
+            "landed": 0,
+            "accepted": 0,
+            "quarantined": 0,
+            "drift": "not reached",
+            "next": f"not taken: {why}",
+        }
+        for n, why in untaken(soil.landing, settings.landing.quiet_seconds).items()
+        if n not in judged
     ]
     if as_json:
         show_json(rows)

@@ -46,7 +46,8 @@ def run(
 ) -> None:
     """Materialize assets in this process, with their checks: the gate that CI and Dagster share.
 
-    Exit code 1 when a blocking check fails.
+    Exit code 1 when a blocking check fails, or when something asked for has no verdict: a run that was killed, or that
+    failed before its gates came to one, is no pass. The next run with --each does it again.
     """
     from soil_assets.defs.build import build_definitions
     from soil_assets.defs.pipeline import add_landed_batches
@@ -110,6 +111,8 @@ def _run_each(
     import json
 
     from soil_assets.defs import pipeline
+    from soil_assets.defs.landing_zone import GROWING, untaken
+    from soil_assets.storage import Store
 
     steps = []
     for step in pipeline.materialize_each(definitions, instance, settings, selection):
@@ -127,8 +130,14 @@ def _run_each(
         current = pipeline.record(definitions, instance, settings, asset or selection)
         Path(file).parent.mkdir(parents=True, exist_ok=True)
         Path(file).write_text(json.dumps(current, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    now = pipeline.standing(definitions, instance, settings, selection)
     held = [f"{gate} of {step.partition or 'all'}" for step in steps for gate in _failed_gates(step.outcome)]
-    broken = [e for step in steps for e in step.outcome.errors]
+    held = list(dict.fromkeys([*held, *now.held]))
+    broken = [*(e for step in steps for e in step.outcome.errors), *now.open]
+    waiting = untaken(Store(settings.url("landing")), settings.landing.quiet_seconds)
+    for name, reason in waiting.items():
+        say(f"{name} is not taken: {reason}")
+    broken += [f"{name} is not taken: {reason}" for name, reason in waiting.items() if reason != GROWING]
     if as_json:
         show_json(
             {
@@ -144,9 +153,12 @@ def _run_each(
                 ],
                 "gates_failed": held,
                 "errors": broken,
+                "not_taken": waiting,
             }
         )
     else:
+        for reason in now.open:
+            say(f"no verdict: {reason}")
         show(f"{len(steps)} runs; held by a gate: {', '.join(held) or 'nothing'}")
     if broken or (held and not go_on):
         raise GateFailed("; ".join([*held, *broken]))

@@ -88,9 +88,9 @@ def reference_update(
 
 def _judge_all(definitions: Any, instance: Any) -> dict[str, str]:
     """Judge every batch that came as far as the drift gate again; return what became of each."""
-    from soil_assets.defs.gates import materialization
     from soil_assets.defs.partitions import BATCH
     from soil_assets.defs.run import run_selection
+    from soil_assets.defs.verdicts import materialization
 
     outcome = {}
     for batch in sorted(instance.get_dynamic_partitions(BATCH)):

@@ -18,7 +18,7 @@ import dagster as dg
 from pydantic import Field
 
 from soil_assets.defs.event_writing import written_together
-from soil_assets.defs.gates import BATCH_CHAIN, gate_records, materialization
+from soil_assets.defs.gates import BATCH_CHAIN, blocking_checks, judged_at
 from soil_assets.defs.io import load_value, save_value
 from soil_assets.defs.kept import reading_once
 from soil_assets.defs.landing_zone import batch_version
@@ -26,9 +26,10 @@ from soil_assets.defs.partitions import BATCH
 from soil_assets.defs.resources import Soil
 from soil_assets.defs.staleness import stored_code_version, stored_data_version, version_of_partitions
 from soil_assets.defs.verdict_events import target_of
+from soil_assets.defs.verdicts import materialization
 from soil_assets.errors import BadInput
 
-JOB = "judge_many_batches"
+JOB, OP = "judge_many_batches", "judge_batches"
 _TELL_SECONDS = 15.0
 
 
@@ -62,7 +63,8 @@ def backfill_job(assets: Sequence[dg.AssetsDefinition]) -> dg.JobDefinition:
     by_name = {a.key.path[-1]: a for a in assets if a.key.path[-1] in BATCH_CHAIN}
 
     @dg.op(
-        description="Each batch through its gates, in order; a batch that a gate holds does not stop the others."
+        name=OP,
+        description="Each batch through its gates, in order; a batch that a gate holds does not stop the others.",
     )
     def judge_batches(context: dg.OpExecutionContext, config: BatchesToJudge, soil: Soil) -> None:
         names = config.batches or unjudged(context.instance, soil, by_name)
@@ -229,13 +231,11 @@ def _has_verdict(
     """Whether every gate that the batch came to has judged its landed content by the present code."""
     if stored_data_version(instance, "raw_spectra", name) != batch_version(soil.landing, name):
         return False
-    for asset in BATCH_CHAIN:
-        definition = assets[asset]
-        if stored_code_version(instance, asset, name) != definition.code_versions_by_key[definition.key]:
-            return False
-        records = gate_records(instance, asset, [s.name for s in definition.check_specs if s.blocking], name)
-        if any(r.passed is None for r in records):
-            return False
-        if any(r.passed is False for r in records):
-            return True
-    return True
+    checks = blocking_checks(spec for definition in assets.values() for spec in definition.check_specs)
+    end = judged_at(instance, checks, name)
+    if end is None:
+        return False
+    return all(
+        stored_code_version(instance, asset, name) == assets[asset].code_versions_by_key[assets[asset].key]
+        for asset in BATCH_CHAIN[: BATCH_CHAIN.index(end) + 1]
+    )

@@ -15,9 +15,9 @@ import dagster as dg
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluation
 
 from soil_assets.config import Settings
-from soil_assets.defs.gates import materialization
 from soil_assets.defs.partitions import BATCH, BATCHES
 from soil_assets.defs.verdict_events import report_verdict, run_for_verdicts, target_of
+from soil_assets.defs.verdicts import materialization, standing_verdict
 from soil_assets.errors import BadInput
 from soil_assets.storage import Store, safe_key
 
@@ -62,22 +62,14 @@ def record_of(
     instance: dg.DagsterInstance, graph: Any, asset: dg.AssetKey, partition: str | None
 ) -> Record | None:
     """Return what the event log says of an asset (partition), or None when it was never materialized."""
-    from dagster._core.event_api import PartitionKeyFilter
-
     name = asset.path[-1]
     latest = materialization(instance, name, partition)
     if latest is None or latest.asset_materialization is None:
         return None
     checks = {}
     for key in graph.get(asset).check_keys:
-        history = instance.event_log_storage.get_asset_check_execution_history(
-            key, limit=1, partition_filter=PartitionKeyFilter(key=partition)
-        )
-        said = history[0].evaluation if history else None
-        if not isinstance(said, AssetCheckEvaluation):
-            continue
-        target = said.target_materialization_data
-        if target is None or target.storage_id == latest.storage_id:
+        said = standing_verdict(instance, name, key.name, partition, latest)
+        if said is not None:
             checks[key.name] = {
                 "passed": said.passed,
                 "severity": said.severity.value,

@@ -62,7 +62,7 @@ def build_definitions(
         jobs=[*JOBS, TRAFFIC_JOB, LIVE_JOB, backfill_job(assets)],
         schedules=live_models_schedule(settings),
         sensors=[
-            new_batches_sensor(settings, BATCH_JOB.name),
+            new_batches_sensor(settings, BATCH_JOB.name, blocking_of(assets)),
             merged_changes_sensor([*JOBS, LIVE_JOB]),
             alerts_sensor(settings),
             adopt_records_sensor(settings)

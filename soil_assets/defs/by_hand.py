@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import dagster as dg
 
 from soil_assets.config import Settings
+from soil_assets.defs.attempts import REQUEST_TAG
 from soil_assets.defs.dead_runs import bury, died, done_again, each_once, mark_broken_off, selection_of
 from soil_assets.defs.partitions import BATCH
 from soil_assets.defs.run import RunOutcome, run_job, run_selection
@@ -68,7 +69,7 @@ def redo(definitions: dg.Definitions, instance: dg.DagsterInstance) -> Iterator[
     waiting = bury(instance)
     for run in each_once(waiting):
         partition, names = run.tags.get("dagster/partition"), selection_of(run)
-        kept = {k: v for k, v in run.tags.items() if k in (_RUN_KEY, _SENSOR)}
+        kept = {k: v for k, v in run.tags.items() if k in (_RUN_KEY, _SENSOR, REQUEST_TAG)}
         if names:
             what = ",".join(names)
             outcome = run_selection(definitions, instance, what, partition, kept)

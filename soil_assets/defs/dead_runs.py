@@ -47,7 +47,7 @@ def bury(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
         )
     )
     for run in open_runs:
-        if _gone(run.tags.get(PROCESS_TAG, "")):
+        if is_gone(run.tags.get(PROCESS_TAG, "")):
             instance.add_run_tags(
                 run.run_id, {DIED_TAG: _WAITING}
             )  # first: a kill in between leaves it to be found
@@ -103,12 +103,24 @@ def done_again(instance: dg.DagsterInstance, waiting: list[dg.DagsterRun]) -> No
         instance.add_run_tags(run.run_id, {DIED_TAG: _DONE_AGAIN})
 
 
-def _gone(tag: str) -> bool:
+def is_gone(tag: str) -> bool:
+    """Whether the process of :func:`process_tag` ended; False where that cannot be known from here."""
     host, _, rest = tag.partition(":")
     pid, _, started = rest.partition(":")
     if host != socket.gethostname()[:30] or not pid.isdigit():
         return False  # another machine's, or a daemon's: not ours to judge
     return _started(int(pid)) != started
+
+
+def started_at(pid: int) -> float | None:
+    """Return when a process started (Unix time), or None when there is none; 0.0 where only its presence is known."""
+    ticks = _started(pid)
+    if ticks in ("", "?"):
+        return 0.0 if ticks else None
+    for line in Path("/proc/stat").read_text(encoding="ascii", errors="replace").splitlines():
+        if line.startswith("btime "):
+            return int(line.split()[1]) + int(ticks) / os.sysconf("SC_CLK_TCK")
+    return 0.0
 
 
 def _started(pid: int) -> str:

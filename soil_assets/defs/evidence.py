@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from soil_assets.defs.code_versions import science_versions
-from soil_assets.defs.gates import gate_records, materialization, select_batches, why_not
+from soil_assets.defs.gates import gate_records, select_batches, why_not
 from soil_assets.defs.io import has_value, load_value
 from soil_assets.defs.pages import batch_page_of
 from soil_assets.defs.partitions import BATCH
 from soil_assets.defs.resources import Soil
+from soil_assets.defs.verdicts import materialization
 
 if TYPE_CHECKING:
     from soil_assets.reporting.decision_inputs import BatchResult, Check, DecisionInputs, PropertyResult

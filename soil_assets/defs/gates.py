@@ -3,6 +3,8 @@
 Two places cannot leave this to Dagster's own gating. ``training_set`` is unpartitioned and fans in over all
 batches: declarative automation would request it right after one batch failed, and never while one is missing. And
 ``registered_versions`` must know that *every* blocking check of its lineage passed, in whichever run.
+
+A verdict is about bytes, not about a run: ``defs.verdicts`` says which verdict stands.
 """
 
 from __future__ import annotations
@@ -13,16 +15,18 @@ from dataclasses import dataclass
 import dagster as dg
 
 from soil_assets.defs.partitions import BATCH
+from soil_assets.defs.verdicts import materialization, newest_run_failed, standing_verdict
 
 #: Assets of one batch, in order; a batch may be trained on when all of their blocking checks passed.
 BATCH_CHAIN = ("raw_spectra", "validated_batches", "drift_reports")
+NO_VERDICT = "no verdict yet"
 
 
 @dataclass(frozen=True)
 class GateRecord:
-    """The latest verdict of one blocking check on one asset partition.
+    """The verdict of one check that stands about one asset partition.
 
-    ``passed`` is None while there is no verdict about the latest materialization.
+    ``passed`` is None while there is no verdict about the bytes of the latest materialization.
     """
 
     asset: str
@@ -33,56 +37,57 @@ class GateRecord:
 
 @dataclass(frozen=True)
 class BatchSelection:
-    """Batches that training takes, and those it leaves with the reason."""
+    """Batches that training takes, and those it leaves with the reason.
+
+    ``refused`` are those of ``left`` that a gate said no to; the others have no verdict.
+    """
 
     taken: tuple[str, ...]
     left: Mapping[str, str]
-
-
-def materialization(
-    instance: dg.DagsterInstance, asset: str, partition: str | None = None
-) -> dg.EventLogRecord | None:
-    """Return the latest materialization of an asset (partition)."""
-    records = instance.fetch_materializations(
-        dg.AssetRecordsFilter(
-            asset_key=dg.AssetKey(asset), asset_partitions=None if partition is None else [partition]
-        ),
-        limit=1,
-    ).records
-    return records[0] if records else None
+    refused: frozenset[str] = frozenset()
 
 
 def gate_records(
     instance: dg.DagsterInstance, asset: str, checks: Iterable[str], partition: str | None = None
 ) -> list[GateRecord]:
-    """Return the verdicts of ``checks`` about the latest materialization of an asset (partition)."""
-    from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluation
-    from dagster._core.event_api import PartitionKeyFilter
-
+    """Return the verdicts of ``checks`` that stand about an asset (partition) as it is now."""
     latest = materialization(instance, asset, partition)
-    results = []
+    records = []
     for check in checks:
-        history = instance.event_log_storage.get_asset_check_execution_history(
-            dg.AssetCheckKey(dg.AssetKey(asset), check),
-            limit=1,
-            partition_filter=PartitionKeyFilter(key=partition),
-        )
-        passed: bool | None = None
-        summary = "no verdict yet"
-        evaluation = history[0].evaluation if history else None
-        if isinstance(evaluation, AssetCheckEvaluation) and latest is not None:
-            target = evaluation.target_materialization_data
-            if target is None or target.storage_id == latest.storage_id:
-                passed = evaluation.passed or evaluation.severity is dg.AssetCheckSeverity.WARN
-                summary = evaluation.description or ""
-            else:
-                summary = "judged an older version only"
-        elif history:
-            run = instance.get_run_by_id(history[0].run_id)
-            if run is not None and run.status is dg.DagsterRunStatus.FAILURE:
-                summary = "its run failed before a verdict"
-        results.append(GateRecord(asset, check, passed, summary))
-    return results
+        verdict = None if latest is None else standing_verdict(instance, asset, check, partition, latest)
+        if verdict is not None:
+            passed = verdict.passed or verdict.severity is dg.AssetCheckSeverity.WARN
+            records.append(GateRecord(asset, check, passed, verdict.description or ""))
+        elif newest_run_failed(instance, asset, check, partition):
+            records.append(GateRecord(asset, check, None, "its run failed before a verdict"))
+        else:
+            records.append(GateRecord(asset, check, None, NO_VERDICT))
+    return records
+
+
+def open_gates(instance: dg.DagsterInstance, checks: Mapping[str, list[str]], batch: str) -> list[str]:
+    """Return what of a batch has no verdict yet, up to the first gate that said no; empty for a judged batch."""
+    return _way_of(instance, checks, batch)[1]
+
+
+def judged_at(instance: dg.DagsterInstance, checks: Mapping[str, list[str]], batch: str) -> str | None:
+    """Return the asset at which the judging of a batch came to its end, or None while a verdict is missing."""
+    asset, waiting = _way_of(instance, checks, batch)
+    return None if waiting else asset
+
+
+def _way_of(
+    instance: dg.DagsterInstance, checks: Mapping[str, list[str]], batch: str
+) -> tuple[str, list[str]]:
+    """Return how far a batch came, and what has no verdict there."""
+    for asset in BATCH_CHAIN:
+        if materialization(instance, asset, batch) is None:
+            return asset, [f"{asset} was never materialized"]
+        records = gate_records(instance, asset, checks.get(asset, ()), batch)
+        waiting = [f"{r.asset}.{r.check}: {r.summary}" for r in records if r.passed is None]
+        if waiting or any(r.passed is False for r in records):
+            break
+    return asset, waiting
 
 
 def blocking_checks(specs: Iterable[dg.AssetCheckSpec]) -> dict[str, list[str]]:
@@ -117,23 +122,47 @@ def select_batches(
     version passed, or when a person accepted that very content (``accepted``) although its drift gate held it. Missing
     partitions are tolerated and listed. ``only`` restricts the question to some batches.
     """
-    taken, left = [], {}
+    taken, left, refused = [], {}, set()
     for batch in sorted(instance.get_dynamic_partitions(BATCH) if only is None else only):
         reason = None
         for asset in BATCH_CHAIN:
             if materialization(instance, asset, batch) is None:
                 reason = f"{asset} was never materialized"
                 break
-            reason = why_not(gate_records(instance, asset, checks.get(asset, ()), batch))
+            records = gate_records(instance, asset, checks.get(asset, ()), batch)
+            reason = why_not(records)
             if reason and asset == "drift_reports" and _accepted(instance, accepted or {}, batch):
                 reason = None
             if reason:
+                refused |= {batch} if any(r.passed is False for r in records) else set()
                 break
         if reason is None:
             taken.append(batch)
         else:
             left[batch] = reason
-    return BatchSelection(tuple(taken), left)
+    return BatchSelection(tuple(taken), left, frozenset(refused))
+
+
+def lost_batches(
+    before: Iterable[str], selection: BatchSelection, withdrawn: Iterable[str]
+) -> dict[str, str]:
+    """Return the batches that a training set would lose although no gate said no and nobody withdrew them.
+
+    Parameters
+    ----------
+    before : iterable of str
+        Batches of the training set as it is.
+    withdrawn : iterable of str
+        Batches that a person took out.
+
+    Returns
+    -------
+    dict of str to str
+        What is missing, by batch.
+    """
+    accounted = {*selection.taken, *selection.refused, *withdrawn}
+    missing = "its partition is not in this instance"
+    return {name: selection.left.get(name, missing) for name in sorted(set(before) - accounted)}
 
 
 def _accepted(instance: dg.DagsterInstance, accepted: Mapping[str, Mapping[str, str]], batch: str) -> bool:

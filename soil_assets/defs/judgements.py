@@ -13,11 +13,12 @@ import dagster as dg
 from soil_assets.config import Settings
 from soil_assets.defs.build import assets_of, blocking_of
 from soil_assets.defs.dead_runs import died
-from soil_assets.defs.gates import BATCH_CHAIN, gate_records, materialization
+from soil_assets.defs.gates import BATCH_CHAIN, gate_records, open_gates
 from soil_assets.defs.landing_zone import batch_version
 from soil_assets.defs.resources import Soil
 from soil_assets.defs.staleness import stored_data_version
 from soil_assets.defs.streams import all_streams
+from soil_assets.defs.verdicts import materialization
 
 
 @dataclass(frozen=True)
@@ -55,17 +56,17 @@ def judgements(
         if materialization(instance, BATCH_CHAIN[0], name) is None:
             continue
         landed = stored_data_version(instance, BATCH_CHAIN[0], name) == batch_version(soil.landing, name)
-        open_gates = [] if landed else ["raw_spectra: an older content"]
+        waiting = [] if landed else ["raw_spectra: an older content"]
+        waiting += open_gates(instance, checks, name)
         last, passed = BATCH_CHAIN[0], True
         for asset in BATCH_CHAIN:
             last = asset
             records = gate_records(instance, asset, checks[asset], name)
-            open_gates += [f"{r.asset}.{r.check}: {r.summary}" for r in records if r.passed is None]
             passed = all(r.passed for r in records)
-            if any(r.passed is False for r in records):
+            if not passed:
                 break
         records_kept = kept.count(name) if last == BATCH_CHAIN[-1] else 1
-        found[name] = Judgement(tuple(open_gates), _living_runs(instance, last, name), records_kept, passed)
+        found[name] = Judgement(tuple(waiting), _living_runs(instance, last, name), records_kept, passed)
     return found
 
 

@@ -1,34 +1,109 @@
-"""Each run is launched once, whoever takes it from the queue: what two daemons on one instance need.
+"""The launcher that ``dagster.yaml`` names: each run is launched once, and a run without a process is noticed.
 
-Belongs here: the claim on a run, and the launcher that asks for it, which ``dagster.yaml`` names. Does not belong here:
-two runs for one request (``defs.twins``).
+Belongs here: the claim on a run, and what run monitoring asks a launcher. Does not belong here: two runs for one
+request (``defs.twins``), runs of ``soil run`` where no daemon is (``defs.dead_runs``).
 
 Two daemons may both see a run in the queue before either marks it as taken. Dagster's launcher then starts two
 processes, the second ends because the run is under way, and its end is told as the death of the run: a living run
 counts as failed, and is done again beside itself. On Kubernetes Dagster's chart lets an old daemon end before the new
 one starts.
+
+Dagster's default launcher tells run monitoring nothing about its workers: after a reboot a run would count as started
+for ever, and hold its place in the queue. Here monitoring asks the code server that made the worker, and where that
+server is gone, the machine.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import socket
 from typing import Any
 
 import dagster as dg
-from dagster._core.launcher.base import LaunchRunContext
+from dagster._core.launcher.base import CheckRunHealthResult, LaunchRunContext, WorkerStatus
 from dagster._core.launcher.default_run_launcher import DefaultRunLauncher
+from dagster._core.storage.tags import GRPC_INFO_TAG
+
+from soil_assets.defs.dead_runs import PROCESS_TAG, is_gone, started_at
+
+#: A code server that does not answer within this time is asked again by the next round of run monitoring.
+_ANSWER_SECONDS = 10
+#: A clock that is corrected moves the start of a process by this much.
+_CLOCK_SECONDS = 2.0
+_WORKER_PID = re.compile(r"Started process for run \(pid: (\d+)\)")
 
 LAUNCHED_TAG = "soil/launched_by"
 
 
 class OnceRunLauncher(DefaultRunLauncher):
-    """Dagster's own launcher, for runs that no other daemon has launched."""
+    """Dagster's own launcher, for runs that no other daemon has launched; it knows which workers live."""
 
     def launch_run(self, context: LaunchRunContext) -> None:
         """Launch the run, or leave it to the daemon that came first."""
         if claim(self._instance, context.dagster_run.run_id):
             super().launch_run(context)
+
+    @property
+    def supports_check_run_worker_health(self) -> bool:
+        """Run monitoring may ask for the health of a worker."""
+        return True
+
+    def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
+        """Return whether the process that makes a run is there.
+
+        What cannot be asked now counts as running: it is asked again, and ``max_runtime_seconds`` ends it at last.
+        """
+        if GRPC_INFO_TAG in run.tags:
+            return _worker_of_server(self._instance, run, json.loads(run.tags[GRPC_INFO_TAG]))
+        if is_gone(run.tags.get(PROCESS_TAG, "")):
+            return CheckRunHealthResult(WorkerStatus.NOT_FOUND, "the process that made this run is gone")
+        return CheckRunHealthResult(
+            WorkerStatus.RUNNING, "its process is here, or on a machine that is not asked"
+        )
+
+
+def _worker_of_server(
+    instance: dg.DagsterInstance, run: dg.DagsterRun, server: dict[str, Any]
+) -> CheckRunHealthResult:
+    """Return the health of a worker by its code server; a server behind a socket is a process of this machine."""
+    from dagster._core.errors import DagsterUserCodeUnreachableError
+    from dagster._grpc.client import DagsterGrpcClient
+    from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
+    from dagster_shared.serdes import deserialize_value
+
+    client = DagsterGrpcClient(
+        host=server.get("host"),
+        port=server.get("port"),
+        socket=server.get("socket"),
+        use_ssl=bool(server.get("use_ssl")),
+    )
+    try:
+        answer = client.can_cancel_execution(CanCancelExecutionRequest(run_id=run.run_id), _ANSWER_SECONDS)
+        if deserialize_value(answer, CanCancelExecutionResult).can_cancel:
+            return CheckRunHealthResult(WorkerStatus.RUNNING)
+        reason = "its code server does not have this run"
+    except DagsterUserCodeUnreachableError:
+        if not server.get("socket"):
+            return CheckRunHealthResult(
+                WorkerStatus.RUNNING, "its code server does not answer", transient=True
+            )
+        reason = "its code server is gone"
+    if server.get("socket") and _process_lives(instance, run):
+        return CheckRunHealthResult(WorkerStatus.RUNNING, f"{reason}; its process goes on")
+    return CheckRunHealthResult(WorkerStatus.NOT_FOUND, reason)
+
+
+def _process_lives(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Whether the worker that the run's event log names is there: after a reboot its number may be another's."""
+    for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT):
+        event = entry.dagster_event
+        named = _WORKER_PID.match((event.message if event else None) or "")
+        if named:
+            began = started_at(int(named[1]))
+            return began is not None and began <= entry.timestamp + _CLOCK_SECONDS
+    return False
 
 
 def claim(instance: dg.DagsterInstance, run_id: str) -> bool:

@@ -7,6 +7,7 @@ what came out. Does not belong here: running (``run``), judging staleness (``sta
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
@@ -14,11 +15,12 @@ import dagster as dg
 from soil_assets.config import Settings
 from soil_assets.defs.build import blocking_of
 from soil_assets.defs.by_hand import Step
-from soil_assets.defs.gates import gate_records, materialization, why_not
-from soil_assets.defs.landing_zone import current_version, list_batch, pointed_to
+from soil_assets.defs.gates import GateRecord, gate_records, why_not
+from soil_assets.defs.landing_zone import current_version, pointed_to, untaken
 from soil_assets.defs.partitions import BATCH, BATCHES
 from soil_assets.defs.run import resolve_selection, run_selection
 from soil_assets.defs.staleness import stored_code_version, stored_data_version, why_stale
+from soil_assets.defs.verdicts import materialization
 from soil_assets.storage import Store, safe_key
 
 #: It is made whatever the gates say: what they held is what it reports.
@@ -28,15 +30,13 @@ _WHATEVER_THE_GATES_SAY = ("decision_report",)
 def add_landed_batches(instance: dg.DagsterInstance, settings: Settings) -> list[str]:
     """Make a partition of every whole batch in the landing zone, as the sensor would; return all batches there.
 
-    A batch whose folder is gone is not listed: nothing of it can be run again. One that a DVC pointer names is, where
-    this instance has a result of the very content: it was pulled no more, because main's result of it was restored.
+    A batch whose folder is gone is not listed: nothing of it can be run again. Nor is one that cannot be taken;
+    ``landing_zone.untaken`` gives the reasons. One that a DVC pointer names is, where this instance has a result of the
+    very content: it was pulled no more, because main's result of it was restored.
     """
     landing = Store(settings.url("landing"))
-    here = [
-        safe_key(name, "batch name")
-        for name in landing.folders()
-        if list_batch(landing, name, settings.landing.quiet_seconds).whole
-    ]
+    waiting = untaken(landing, settings.landing.quiet_seconds)
+    here = [name for name in landing.folders() if name not in waiting]
     here += [
         safe_key(name, "batch name")
         for name, version in pointed_to(landing).items()
@@ -64,7 +64,8 @@ def materialize_each(
     With ``only_stale`` the selection itself is materialized where it is out of date only; so is, in any case, a batch
     whose files are elsewhere.
 
-    What a blocking gate holds is not carried on: neither in the run in which the gate said no, nor in a later one.
+    What a blocking gate holds is not carried on: neither in the run in which the gate said no, nor in a later one. A
+    gate whose run ended before a verdict is asked again.
 
     Yields
     ------
@@ -95,8 +96,56 @@ def materialize_each(
                     landed = current_version(landing, partition)
                     if stored_data_version(instance, asset, partition) != landed:
                         why = "the batch changed"
+                if why is None and any(
+                    r.passed is None for r in _records(instance, checks, asset, partition)
+                ):
+                    why = "its gates gave no verdict"
             if why is not None and _held(instance, checks, asset, reads, partition) is None:
                 yield Step(asset, partition, why, run_selection(definitions, instance, asset, partition))
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What became of a selection, whenever it was made.
+
+    Parameters
+    ----------
+    held : list of str
+        Gates that said no to it, or to what it is made from.
+    open : list of str
+        What has no value or no verdict although no gate holds it.
+    """
+
+    held: list[str]
+    open: list[str]
+
+
+def standing(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, settings: Settings, selection: str
+) -> Standing:
+    """Return which gates hold a selection, and what of it was not judged; only an empty one is a pass."""
+    graph = definitions.resolve_asset_graph()
+    checks = blocking_of([a for a in definitions.assets or () if isinstance(a, dg.AssetsDefinition)])
+    batches = add_landed_batches(instance, settings)
+    held: dict[str, None] = {}
+    waiting: dict[str, None] = {}
+    for key in resolve_selection(definitions, selection):
+        for partition in _partitions(graph, key, settings, batches):
+            lineage = [*_lineage(graph, key, partition), (key.path[-1], partition)]
+            for asset, at in lineage:
+                of = at or "all"
+                records = _records(instance, checks, asset, at)
+                against = [f"{r.asset}.{r.check} of {of}" for r in records if r.passed is False]
+                if against:
+                    held |= dict.fromkeys(against)
+                    break
+                if materialization(instance, asset, at) is None:
+                    waiting[f"{asset} of {of} was never materialized"] = None
+                    break
+                waiting |= dict.fromkeys(
+                    f"{r.asset}.{r.check} of {of}: {r.summary}" for r in records if r.passed is None
+                )
+    return Standing(list(held), list(waiting))
 
 
 def record(
@@ -123,6 +172,26 @@ def record(
                 "checks": told,
             }
     return found
+
+
+def _records(
+    instance: dg.DagsterInstance, checks: Mapping[str, list[str]], asset: str, partition: str | None
+) -> list[GateRecord]:
+    return gate_records(instance, asset, checks.get(asset, ()), partition)
+
+
+def _lineage(graph: Any, key: dg.AssetKey, partition: str | None) -> list[tuple[str, str | None]]:
+    """Return what an asset (partition) is made from, upstream first; where it reads many partitions, none of them."""
+    if key.path[-1] in _WHATEVER_THE_GATES_SAY:
+        return []
+    lineage: dict[tuple[str, str | None], None] = {}
+    for parent in sorted(graph.get(key).parent_keys):
+        node = graph.get(parent)
+        same = node.partitions_def == graph.get(key).partitions_def and partition is not None
+        if node.is_materializable and (node.partitions_def is None or same):
+            at = None if node.partitions_def is None else partition
+            lineage |= dict.fromkeys([*_lineage(graph, parent, at), (parent.path[-1], at)])
+    return list(lineage)
 
 
 def _with_upstream(graph: Any, wanted: set[dg.AssetKey]) -> set[dg.AssetKey]:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from soil_assets.defs.build import assets_of, blocking_of
-from soil_assets.defs.gates import materialization, select_batches
+from soil_assets.defs.gates import select_batches
 from soil_assets.defs.io import has_value, load_value
 from soil_assets.defs.partitions import BATCH
 from soil_assets.defs.resources import Soil
+from soil_assets.defs.verdicts import materialization
 
 if TYPE_CHECKING:
     from soil_assets.reporting.why import BatchRecord

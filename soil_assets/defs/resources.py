@@ -157,19 +157,27 @@ class Soil(dg.ConfigurableResource):
         return [Release(**{**r, "faults": tuple(r["faults"])}) for r in kept]
 
     def accepted_batches(self) -> dict[str, dict[str, str]]:
-        """Return the batches that a person accepted although they drift: who, why, for which content.
+        """Return the batches that a person accepted although they drift: who, why, for which content."""
+        return self._decisions("accepted")
 
-        An acceptance lies with the platform's data, or beside the batch where batches are kept in a repository.
+    def withdrawn_batches(self) -> dict[str, dict[str, str]]:
+        """Return the batches that a person withdrew from training: who, why."""
+        return self._decisions("withdrawn")
+
+    def _decisions(self, kind: str) -> dict[str, dict[str, str]]:
+        """Return people's decisions of a kind by batch.
+
+        A decision lies with the platform's data, or beside the batch where batches are kept in a repository.
         """
-        ending = ".accepted.json"
+        ending = f".{kind}.json"
         beside = {
             key.removesuffix(ending): self.landing.read_json(key)
             for key in self.landing.names()
             if key.endswith(ending)
         }
         return beside | {
-            name: self.data.read_json(f"accepted/{name}.json")
-            for name in (key.removesuffix(".json").rsplit("/", 1)[-1] for key in self.data.files("accepted"))
+            name: self.data.read_json(f"{kind}/{name}.json")
+            for name in (key.removesuffix(".json").rsplit("/", 1)[-1] for key in self.data.files(kind))
         }
 
 

@@ -22,7 +22,7 @@ import dagster as dg
 
 from soil_assets.defs.branches import Record, record_of, report_materialization, report_verdicts
 from soil_assets.defs.event_writing import written_together
-from soil_assets.defs.gates import BATCH_CHAIN, materialization
+from soil_assets.defs.gates import BATCH_CHAIN
 from soil_assets.defs.io import has_value, load_table, load_value, pointer_of, value_files, write_files
 from soil_assets.defs.landing_zone import current_version
 from soil_assets.defs.partitions import BATCH, BATCHES
@@ -31,13 +31,13 @@ from soil_assets.defs.resources import Soil
 from soil_assets.defs.run import run_selection
 from soil_assets.defs.staleness import (
     DATA_TAG,
-    INPUT_TAG,
     stored_data_version,
     version_of_partitions,
     why_stale,
 )
 from soil_assets.defs.streams import Stream
 from soil_assets.defs.verdict_events import run_for_verdicts
+from soil_assets.defs.verdicts import INPUT_TAG, materialization
 from soil_assets.errors import BadInput
 from soil_assets.storage import Store, hash_of_files, safe_key
 

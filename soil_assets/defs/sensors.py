@@ -1,30 +1,70 @@
 """Sensors: a whole batch in the landing zone, and code that was merged."""
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from soil_assets.config import Settings
-from soil_assets.defs.gates import materialization
-from soil_assets.defs.landing_zone import batch_version, list_batch
+from soil_assets.defs import backfill
+from soil_assets.defs.attempts import (
+    REQUEST_TAG,
+    attempts_of,
+    batches_of_backfills,
+    partitions_under_way,
+)
+from soil_assets.defs.gates import BATCH_CHAIN, judged_at
+from soil_assets.defs.landing_zone import GROWING, batch_version, in_words, links_in, list_batch
 from soil_assets.defs.partitions import BATCH, BATCHES
 from soil_assets.defs.staleness import stored_code_version, stored_data_version
+from soil_assets.defs.verdicts import materialization
 from soil_assets.errors import BadInput
 from soil_assets.storage import Store, safe_key
 
 #: A tick hashes at most this many new or changed batches; the rest waits for the next tick, so that a landing zone
 #: filled at once never runs into the 60 seconds that a tick may take.
 BATCHES_A_TICK = 50
+#: A tick that looks at slow storage, or at many verdicts, ends after this time; the next one goes on there.
+TICK_SECONDS = 20.0
+#: Batches that are not taken, of which a tick tells by name.
+_NAMED = 5
 
 
-def new_batches_sensor(settings: Settings, job_name: str) -> dg.SensorDefinition:
-    """Ask for a run for each batch that became whole, once for each content.
+@dataclass
+class _Cursor:
+    """What a tick remembers: of judged batches the listing and where judging ended; where the next tick begins."""
 
-    The cursor remembers the listing of every batch that was handled; a batch whose bytes changed under its old name
-    is asked for again under another run key, and the same bytes landing twice change nothing.
+    judged: dict[str, list[str]] = field(default_factory=dict)
+    begin: str = ""
+
+    @classmethod
+    def read(cls, text: str | None) -> "_Cursor":
+        """Return a cursor; one of an older form remembers nothing, so that every batch is looked at again."""
+        stored = json.loads(text) if text else {}
+        return cls(**stored) if stored.keys() == {"judged", "begin"} else cls()
+
+    def write(self) -> str:
+        """Return its text."""
+        return json.dumps(vars(self), sort_keys=True)
+
+
+def new_batches_sensor(
+    settings: Settings, job_name: str, checks: Mapping[str, list[str]]
+) -> dg.SensorDefinition:
+    """Ask for a run for each batch that is whole and has no verdict about its bytes.
+
+    The verdicts say what is done, not the sensor's own memory: a run that was cancelled or killed, a deleted partition
+    and wiped assets all leave a batch without one, and it is asked for again, under a run key of its own. The same
+    bytes landing twice change nothing.
+
+    Parameters
+    ----------
+    checks : mapping
+        Blocking checks by asset.
     """
 
     @dg.sensor(
@@ -37,57 +77,127 @@ def new_batches_sensor(settings: Settings, job_name: str) -> dg.SensorDefinition
     def new_batches(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         if stored_data_version(context.instance, "reference_spectra") is None:
             return dg.SkipReason("the golden reference is not materialized yet; batches wait for it")
-        landing = Store(settings.url("landing"))
-        known: dict[str, str] = json.loads(context.cursor) if context.cursor else {}
-        requests: list[dg.RunRequest] = []
-        keys, refused, growing = [], [], 0
-        existing = set(context.instance.get_dynamic_partitions(BATCH))
-        for name in landing.folders():
-            if len(requests) >= BATCHES_A_TICK:
-                break
-            try:
-                safe_key(name, "batch name")
-            except BadInput as error:
-                refused.append(str(error))
-                continue
-            listing = list_batch(landing, name, settings.landing.quiet_seconds)
-            if known.get(name) == listing.fingerprint:
-                continue
-            if not listing.whole:
-                growing += 1
-                continue
-            known[name] = listing.fingerprint
-            version = batch_version(landing, name)
-            if stored_data_version(context.instance, "raw_spectra", name) == version:
-                continue
-            if name not in existing:
-                keys.append(name)
-            # What lies there may be what lay there once before: the request says what it comes after, too.
-            before = materialization(context.instance, "raw_spectra", name)
-            requests.append(
-                dg.RunRequest(
-                    partition_key=name,
-                    run_key=f"{name}:{version}" + (f":{before.storage_id}" if before else ""),
-                    tags={"soil/batch": name, "soil/content": version},
-                )
-            )
-        for problem in refused:
-            context.log.warning(problem)
-        cursor = json.dumps(known, sort_keys=True)
-        if not requests:
-            waiting = f"; {growing} still being written" if growing else ""
-            context.update_cursor(cursor)
-            return dg.SkipReason(f"no new batch among {len(known)} known{waiting}")
-        added = [BATCHES.build_add_request(keys)] if keys else []
-        return dg.SensorResult(run_requests=requests, dynamic_partitions_requests=added, cursor=cursor)
+        tick = _Tick(settings, context.instance, checks, _Cursor.read(context.cursor))
+        tick.look()
+        for name, reason in tick.untaken.items():
+            if reason != GROWING:
+                context.log.warning(f"{name}: {reason}")
+        added = [BATCHES.build_add_request(tick.added)] if tick.added else []
+        if not tick.requests and not added:
+            context.update_cursor(tick.cursor.write())
+            return dg.SkipReason(tick.in_words())
+        return dg.SensorResult(
+            run_requests=tick.requests, dynamic_partitions_requests=added, cursor=tick.cursor.write()
+        )
 
     return new_batches
+
+
+class _Tick:
+    """One look at the landing zone: the runs to ask for, the partitions to add, and what is not taken."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        instance: dg.DagsterInstance,
+        checks: Mapping[str, list[str]],
+        cursor: _Cursor,
+    ) -> None:
+        self.settings, self.instance, self.checks, self.cursor = settings, instance, checks, cursor
+        self.landing = Store(settings.url("landing"))
+        self.requests: list[dg.RunRequest] = []
+        self.added: list[str] = []
+        self.waiting = 0
+        self.untaken: dict[str, str] = {}
+        self.existing = set(instance.get_dynamic_partitions(BATCH))
+        self.made = {
+            asset: instance.event_log_storage.get_materialized_partitions(dg.AssetKey(asset))
+            for asset in BATCH_CHAIN
+        }
+        self.under_way = partitions_under_way(instance) | batches_of_backfills(
+            instance, backfill.JOB, backfill.OP, self.existing
+        )
+
+    def look(self) -> None:
+        """Look at each batch, from where the last tick ended, until there is enough to do."""
+        names = self.landing.folders()
+        for name in sorted(set(self.cursor.judged) - set(names)):
+            del self.cursor.judged[name]
+        later = [n for n in names if n >= self.cursor.begin]
+        end = time.monotonic() + TICK_SECONDS
+        self.cursor.begin = ""
+        for name in [*later, *names[: len(names) - len(later)]]:
+            if len(self.requests) >= BATCHES_A_TICK or time.monotonic() > end:
+                self.cursor.begin = name
+                break
+            try:
+                self._look_at(safe_key(name, "batch name"))
+            except (BadInput, OSError) as error:  # one batch that cannot be read holds no other
+                self.untaken[name] = in_words(error)
+        self.untaken |= links_in(self.landing)
+
+    def _look_at(self, name: str) -> None:
+        listing = list_batch(self.landing, name, self.settings.landing.quiet_seconds)
+        if self._is_judged(name, listing.fingerprint):
+            return
+        if not listing.whole:
+            self.untaken[name] = listing.reason
+            return
+        if name in self.under_way:
+            self.waiting += 1
+            return
+        version = batch_version(self.landing, name)
+        if stored_data_version(self.instance, BATCH_CHAIN[0], name) == version:
+            end = judged_at(self.instance, self.checks, name)
+            if end is not None:
+                self.cursor.judged[name] = [listing.fingerprint, end]
+                self._add(name)
+                return
+        request = f"{name}:{version}"
+        attempts = attempts_of(self.instance, request)
+        if attempts.under_way or time.time() < attempts.due:
+            self.waiting += 1
+            return
+        self._add(name)
+        # What lies there may be what lay there once before: the run key says what it comes after, too.
+        before = materialization(self.instance, BATCH_CHAIN[0], name)
+        after = f":{before.storage_id}" if before else ""
+        self.requests.append(
+            dg.RunRequest(
+                partition_key=name,
+                run_key=attempts.run_key(request + after),
+                tags={"soil/batch": name, "soil/content": version, REQUEST_TAG: request},
+            )
+        )
+
+    def _is_judged(self, name: str, fingerprint: str) -> bool:
+        """Whether an earlier tick saw the verdict about this listing, and nobody deleted anything of it since."""
+        remembered = self.cursor.judged.get(name)
+        if remembered is None or remembered[0] != fingerprint or name not in self.existing:
+            return False
+        reached = BATCH_CHAIN[: BATCH_CHAIN.index(remembered[1]) + 1]
+        return all(name in self.made[asset] for asset in reached)
+
+    def _add(self, name: str) -> None:
+        if name not in self.existing:
+            self.added.append(name)
+
+    def in_words(self) -> str:
+        """Return why a tick asks for nothing."""
+        parts = [f"no new batch among {len(self.cursor.judged)} judged"]
+        if self.waiting:
+            parts.append(f"{self.waiting} wait for their run")
+        named = [f"{name}: {reason}" for name, reason in self.untaken.items()]
+        if len(named) > _NAMED:
+            named[_NAMED:] = [f"and {len(named) - _NAMED} more"]
+        return "; ".join([*parts, *named])
 
 
 def merged_changes_sensor(jobs: list[UnresolvedAssetJobDefinition]) -> dg.SensorDefinition:
     """Ask for runs of what a merge changed: deployed code version against the stored one.
 
-    Batches that were landed under older code of a gate are judged again; models are trained again.
+    Batches that were landed under older code of a gate are judged again; models are trained again. A run that was
+    cancelled or whose process died is asked for again; one that a step or a gate ended is not.
     """
 
     @dg.sensor(
@@ -110,15 +220,20 @@ def merged_changes_sensor(jobs: list[UnresolvedAssetJobDefinition]) -> dg.Sensor
                     stored = stored_code_version(context.instance, key.path[-1], partition)
                     if stored is not None and stored != graph.get(key).code_version:
                         changed.append(f"{key.path[-1]}={graph.get(key).code_version}")
-                if changed:
-                    requests.append(
-                        dg.RunRequest(
-                            job_name=job.name,
-                            partition_key=partition,
-                            run_key=f"merged:{job.name}:{partition or ''}:{','.join(sorted(changed))}",
-                            tags={"soil/reason": "merged changes"},
-                        )
+                if not changed:
+                    continue
+                request = f"merged:{job.name}:{partition or ''}:{','.join(sorted(changed))}"
+                attempts = attempts_of(context.instance, request)
+                if not attempts.may_be_repeated():
+                    continue
+                requests.append(
+                    dg.RunRequest(
+                        job_name=job.name,
+                        partition_key=partition,
+                        run_key=attempts.run_key(request),
+                        tags={"soil/reason": "merged changes", REQUEST_TAG: request},
                     )
+                )
         if not requests:
             return dg.SkipReason("every materialization is of the deployed code")
         return dg.SensorResult(run_requests=requests)

@@ -7,6 +7,7 @@ import time
 import dagster as dg
 
 from soil_assets.config import Settings
+from soil_assets.defs.attempts import REQUEST_TAG, attempts_of
 from soil_assets.defs.partitions import SERVED_DAY, SERVED_DAYS
 from soil_assets.storage import Store
 
@@ -16,7 +17,7 @@ DAYS_A_TICK = 10
 
 
 def served_days_sensor(settings: Settings, job_name: str) -> dg.SensorDefinition:
-    """Ask for a run for each day that is over, once for each listing of its files."""
+    """Ask for a run for each day that is over, until one came to an end, for each listing of its files."""
 
     @dg.sensor(
         name="served_days",
@@ -44,8 +45,16 @@ def served_days_sensor(settings: Settings, job_name: str) -> dg.SensorDefinition
             listing = hashlib.sha256("\n".join(log.files(day)).encode()).hexdigest()[:16]
             if known.get(day) == listing:
                 continue
-            known[day] = listing
-            requests.append(dg.RunRequest(partition_key=day, run_key=f"served:{day}:{listing}"))
+            request = f"served:{day}:{listing}"
+            attempts = attempts_of(context.instance, request)
+            if attempts.succeeded or attempts.step_failed:
+                known[day] = listing
+            elif attempts.may_be_repeated():
+                requests.append(
+                    dg.RunRequest(
+                        partition_key=day, run_key=attempts.run_key(request), tags={REQUEST_TAG: request}
+                    )
+                )
         cursor = json.dumps(known, sort_keys=True)
         if not requests:
             context.update_cursor(cursor)

@@ -11,11 +11,9 @@ from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
-from soil_assets.defs.gates import materialization
+from soil_assets.defs.verdicts import INPUT_TAG, materialization
 
 _CODE = "dagster/code_version"
-#: Tags of a materialization that say which version of each input it was made from.
-INPUT_TAG = "dagster/input_data_version/"
 #: Tag of a materialization that says which version of the data it is.
 DATA_TAG = "dagster/data_version"
 

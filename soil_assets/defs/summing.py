@@ -9,10 +9,10 @@ from typing import Any
 
 import dagster as dg
 
-from soil_assets.defs.gates import materialization
 from soil_assets.defs.io import has_value, load_value
 from soil_assets.defs.resources import Soil
 from soil_assets.defs.staleness import stored_data_version
+from soil_assets.defs.verdicts import materialization
 from soil_assets.errors import BadInput
 
 REFERENCE = "reference"

@@ -11,6 +11,7 @@ import time
 import dagster as dg
 
 from soil_assets.config import Settings
+from soil_assets.defs.gates import BATCH_CHAIN
 from soil_assets.defs.landing_zone import list_batch
 from soil_assets.defs.partitions import BATCH
 from soil_assets.defs.sensors import new_batches_sensor
@@ -18,7 +19,7 @@ from soil_assets.storage import Store
 
 
 def timed_ticks(settings: Settings, known: list[str], repeats: int) -> tuple[list[float], list[str]]:
-    """Ask the sensor ``repeats`` times as if it had handled the batches ``known`` before.
+    """Ask the sensor ``repeats`` times as if the batches ``known`` had been judged before.
 
     Parameters
     ----------
@@ -35,14 +36,16 @@ def timed_ticks(settings: Settings, known: list[str], repeats: int) -> tuple[lis
         Seconds of each tick, and the batches that the last one asked runs for.
     """
     landing = Store(settings.url("landing"))
-    cursor = json.dumps(
-        {n: list_batch(landing, n, settings.landing.quiet_seconds).fingerprint for n in known}
-    )
-    sensor = new_batches_sensor(settings, "land_batches")
+    quiet = settings.landing.quiet_seconds
+    judged = {n: [list_batch(landing, n, quiet).fingerprint, BATCH_CHAIN[0]] for n in known}
+    cursor = json.dumps({"judged": judged, "begin": ""})
+    sensor = new_batches_sensor(settings, "land_batches", {})
     seconds: list[float] = []
     asked: list[str] = []
     with dg.DagsterInstance.ephemeral() as instance:
         instance.add_dynamic_partitions(BATCH, known)
+        for name in known:
+            instance.report_runless_asset_event(dg.AssetMaterialization(BATCH_CHAIN[0], partition=name))
         # Batches wait for the golden reference.
         instance.report_runless_asset_event(dg.AssetMaterialization("reference_spectra"))
         for _ in range(repeats):

@@ -18,8 +18,9 @@ from typing import Any
 import dagster as dg
 
 from soil_assets.defs.dead_runs import died, selection_of
-from soil_assets.defs.gates import materialization
-from soil_assets.defs.staleness import INPUT_TAG, stored_data_version, version_of_partitions
+from soil_assets.defs.gates import gate_records
+from soil_assets.defs.staleness import stored_data_version, version_of_partitions
+from soil_assets.defs.verdicts import INPUT_TAG, materialization
 
 TWIN_TAG = "soil/twin_of"
 _RUN_KEY, _SENSOR, _PARTITION = "dagster/run_key", "dagster/sensor_name", "dagster/partition"
@@ -101,7 +102,7 @@ def answered_by(instance: dg.DagsterInstance, run: dg.DagsterRun, partition: str
             return None
         if not _of_these_inputs(instance, made.asset_materialization.tags or {}, partition):
             return None
-        if not all(_verdict_about(instance, made, asset, check, partition) for check in checks[asset]):
+        if any(r.passed is None for r in gate_records(instance, asset, checks[asset], partition)):
             return None
         by = made.run_id
     return by
@@ -115,22 +116,6 @@ def _of_these_inputs(instance: dg.DagsterInstance, tags: Mapping[str, str], part
         if now != version:
             return False
     return bool(used)
-
-
-def _verdict_about(
-    instance: dg.DagsterInstance, made: dg.EventLogRecord, asset: str, check: str, partition: str
-) -> bool:
-    from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluation
-    from dagster._core.event_api import PartitionKeyFilter
-
-    history = instance.event_log_storage.get_asset_check_execution_history(
-        dg.AssetCheckKey(dg.AssetKey(asset), check),
-        limit=10,
-        partition_filter=PartitionKeyFilter(key=partition),
-    )
-    said = [h.evaluation for h in history if isinstance(h.evaluation, AssetCheckEvaluation)]
-    targets = [e.target_materialization_data for e in said]
-    return any(t is not None and t.storage_id == made.storage_id for t in targets)
 
 
 def _elders_under_way(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:

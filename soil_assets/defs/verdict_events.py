@@ -14,7 +14,7 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
 )
 from dagster._core.events import DagsterEvent, DagsterEventType
 
-from soil_assets.defs.gates import materialization
+from soil_assets.defs.verdicts import materialization
 
 
 def target_of(

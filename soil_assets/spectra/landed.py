@@ -8,7 +8,8 @@ Does not belong here: formats (``readers``), the manifest's keys (``spectra.mani
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -127,6 +128,12 @@ def read_landed(folder: str | os.PathLike[str], catalogue: Catalogue) -> Landed:
         notes.append("the batch holds no spectra")
     landed = (0 if batch is None else len(batch)) + len(unreadable)
     return Landed(batch, tuple(unreadable), landed, lab_rows, tuple(notes))
+
+
+def with_refused(landed: Landed, refused: Mapping[str, BadInput]) -> Landed:
+    """Return a batch with entries of its folder that were not opened: each is one landed scan with its reason."""
+    more = tuple(_unreadable(name, error) for name, error in sorted(refused.items()))
+    return replace(landed, unreadable=landed.unreadable + more, landed=landed.landed + len(more))
 
 
 def _take_manifest(found: list[Source]) -> tuple[Manifest, list[Source]]:

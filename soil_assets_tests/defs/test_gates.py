@@ -160,3 +160,23 @@ def test_every_check_of_a_partitioned_asset_is_partitioned(house: Platform) -> N
         if asset.partitions_def is not None and spec.partitions_def != asset.partitions_def
     ]
     assert loose == []
+
+
+def test_a_training_set_that_would_lose_a_batch_stays_as_it_is(house: Platform, tmp_path: Path) -> None:
+    """The instance's database was deleted: what has no verdict any more is asked for, and not left out in silence."""
+    before = house.soil.data.read_json("assets/training_set/current.json")
+    emptied = dg.DagsterInstance.local_temp(str(tmp_path), overrides={"telemetry": {"enabled": False}})
+    anew = Platform(house.settings, house.definitions, emptied)
+    try:
+        assert anew.run("reference_spectra,benchmark_spectra").success
+        stopped = anew.run("training_set")
+        assert not stopped.success
+        assert "would lose 1 of 1 batches without a verdict against them" in stopped.errors[0]
+        assert "b1: its partition is not in this instance" in stopped.errors[0]
+        assert house.soil.data.read_json("assets/training_set/current.json") == before
+        house.soil.data.write_json("withdrawn/b1.json", {"who": "Ada", "why": "a test"})
+        assert anew.run("training_set").success, "a person took it out"
+    finally:
+        house.soil.data.write_json("assets/training_set/current.json", before)
+        Path(house.soil.data.where("withdrawn/b1.json")).unlink(missing_ok=True)
+        emptied.dispose()

@@ -6,14 +6,16 @@ import json
 import shutil
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
 from soil_assets.adapters.dvc import directory_hash
 from soil_assets.config import Settings
 from soil_assets.defs import run
 from soil_assets.defs.by_hand import Step
+from soil_assets.defs.gates import materialization
 from soil_assets.defs.landing_zone import all_files
-from soil_assets.defs.pipeline import add_landed_batches, materialize_each, record
+from soil_assets.defs.pipeline import add_landed_batches, materialize_each, record, standing
 from soil_assets.defs.staleness import stored_data_version
 from soil_assets.demo.batches import DEMO_BATCHES, land
 from soil_assets_tests.conftest import Platform, make_platform
@@ -132,5 +134,47 @@ def test_a_batch_under_dvc_is_read_under_its_dvc_version(tmp_path: Path) -> None
         [step] = each(platform, "raw_spectra")
         assert step.outcome.success, step.outcome.errors
         assert stored_data_version(platform.instance, "raw_spectra", "same-field") == f"dvc:{md5}"
+    finally:
+        platform.instance.dispose()
+
+
+def test_a_run_that_ended_before_its_verdict_is_no_pass_and_is_done_again(
+    platform: Platform, judged: list[Step]
+) -> None:
+    """What a kill behind the value leaves: nothing of it looks out of date, and no gate has said a word."""
+    held = ["drift_reports.batch_drift of short-range"]
+    before = standing(platform.definitions, platform.instance, platform.settings, "drift_reports")
+    assert (before.held, before.open) == (held, [])
+    latest = materialization(platform.instance, "drift_reports", "same-field")
+    assert latest is not None
+    assert latest.asset_materialization is not None
+    tags = {**(latest.asset_materialization.tags or {}), "dagster/data_version": "of a run that was killed"}
+    platform.instance.report_runless_asset_event(
+        dg.AssetMaterialization("drift_reports", partition="same-field", tags=tags)
+    )
+    now = standing(platform.definitions, platform.instance, platform.settings, "drift_reports")
+    assert now.held == held
+    assert now.open
+    assert all("drift_reports." in reason and "of same-field" in reason for reason in now.open)
+    steps = each(platform, "drift_reports", only_stale=True)
+    assert [(s.what, s.partition, s.why) for s in steps] == [
+        ("drift_reports", "same-field", "its gates gave no verdict")
+    ]
+    after = standing(platform.definitions, platform.instance, platform.settings, "drift_reports")
+    assert (after.held, after.open) == (held, [])
+
+
+def test_what_was_never_made_is_no_pass(platform: Platform, judged: list[Step]) -> None:
+    never = standing(platform.definitions, platform.instance, platform.settings, "training_set")
+    assert never.open == ["benchmark_spectra of all was never materialized"]
+
+
+def test_a_folder_that_cannot_be_taken_stops_no_other(tmp_path: Path) -> None:
+    platform = make_platform(tmp_path)
+    try:
+        for name in ("good", "not a key!"):
+            platform.landing.write(f"{name}/spectra.csv", b"x")
+            platform.landing.write(f"{name}/_SUCCESS", b"")
+        assert add_landed_batches(platform.instance, platform.settings) == ["good"]
     finally:
         platform.instance.dispose()

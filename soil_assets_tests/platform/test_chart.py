@@ -177,6 +177,7 @@ def test_the_values_say_what_the_local_instance_says() -> None:
         "run_coordinator": {"class": daemon["runCoordinator"]["type"]},
         "run_monitoring": {
             "enabled": daemon["runMonitoring"]["enabled"],
+            "max_runtime_seconds": daemon["runMonitoring"]["maxRuntimeSeconds"],
             "free_slots_after_run_end_seconds": daemon["runMonitoring"]["freeSlotsAfterRunEndSeconds"],
         },
         "run_retries": {
@@ -199,7 +200,8 @@ def shared(instance: dict[str, Any]) -> dict[str, Any]:
     return {
         "coordinator": instance["run_coordinator"]["class"],
         "run_monitoring": [
-            instance["run_monitoring"][k] for k in ("enabled", "free_slots_after_run_end_seconds")
+            instance["run_monitoring"][k]
+            for k in ("enabled", "max_runtime_seconds", "free_slots_after_run_end_seconds")
         ],
         "run_retries": instance["run_retries"],
         "schedules": instance["retention"]["schedule"],

@@ -74,9 +74,12 @@ def test_the_production_instance_loads_with_what_the_file_says(production: dg.Da
     assert type(production.run_storage).__name__ == "PostgresRunStorage"
     assert type(production.event_log_storage).__name__ == "PostgresEventLogStorage"
     assert production.run_retries_enabled
-    assert production.run_retries_max_retries == 2
+    assert production.run_retries_max_retries == 5
     assert production.run_retries_retry_on_asset_or_op_failure is False
     assert production.run_monitoring_enabled
+    assert production.run_launcher.supports_check_run_worker_health
+    assert production.run_monitoring_start_timeout_seconds > 0
+    assert production.run_monitoring_max_runtime_seconds > 0
     concurrency = production.get_concurrency_config()
     assert concurrency.pool_config.default_pool_limit == 1
     assert concurrency.run_queue_config is not None

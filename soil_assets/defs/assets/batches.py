@@ -54,11 +54,11 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
     def raw_spectra(context: dg.AssetExecutionContext, soil: Soil) -> dg.MaterializeResult:
         from soil_assets.reporting import plots
         from soil_assets.spectra.difference import difference
-        from soil_assets.spectra.landed import read_landed
+        from soil_assets.spectra.landed import read_landed, with_refused
 
         stop_if_twin(context.instance, context.run)
         copy = land_copy(soil.landing, soil.data, context.partition_key)
-        landed = read_landed(copy.folder, soil.catalogue)
+        landed = with_refused(read_landed(copy.folder, soil.catalogue), copy.refused)
         before = soil.previous("raw_spectra", context.partition_key)
         changed = {} if before is None else {"changed": difference(before.batch, landed.batch).in_words()}
         seen = {} if landed.batch is None else batch_metadata(landed.batch)

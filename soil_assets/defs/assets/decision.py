@@ -8,11 +8,11 @@ from soil_assets.config import Settings
 from soil_assets.defs.assets.common import OWNERS
 from soil_assets.defs.code_versions import code_version
 from soil_assets.defs.conditions import after_passed_gates, whatever_the_gates_say
-from soil_assets.defs.gates import materialization
 from soil_assets.defs.io import load_value
 from soil_assets.defs.pages import address, decision_pages, front_page, report_in_ui
 from soil_assets.defs.partitions import property_partitions
 from soil_assets.defs.resources import MAIN_ALIAS, Soil
+from soil_assets.defs.verdicts import materialization
 
 
 def build(settings: Settings, checks: dict[str, list[str]]) -> list[dg.AssetsDefinition]:

@@ -58,7 +58,7 @@ def _is_url(text: str) -> bool:
 
 def _local(path: Path, limits: Limits) -> list[Source]:
     if path.is_dir():
-        return list(_walk(path, path, limits, 1, path.resolve()))
+        return list(_walk(path, path, limits, 1))
     if not path.exists():
         raise BadInput("no such file or folder", file=str(path), mend="check the path")
     if not path.is_file():
@@ -67,33 +67,44 @@ def _local(path: Path, limits: Limits) -> list[Source]:
     return [Source.of_file(path)]
 
 
-def _walk(folder: Path, root: Path, limits: Limits, depth: int, real_root: Path) -> Iterator[Source]:
+def refusal(entry: os.DirEntry[str], name: str) -> BadInput | None:
+    """Return why an entry of a folder is not opened, or None for a file or a folder of its own.
+
+    A batch is what lies in its folder: a link may lead elsewhere tomorrow, and a pipe or a device may never end.
+    """
+    if entry.is_symlink():
+        return BadInput("a link, which is not followed", file=name, mend="copy the file itself")
+    if not entry.is_dir(follow_symlinks=False) and not entry.is_file(follow_symlinks=False):
+        return BadInput("neither a file nor a folder", file=name, mend="leave it out of the batch")
+    return None
+
+
+def no_permission(name: str) -> BadInput:
+    """Return what is said of a folder that may not be listed."""
+    return BadInput("no permission to read the folder", file=name, mend="grant read permission")
+
+
+def _walk(folder: Path, root: Path, limits: Limits, depth: int) -> Iterator[Source]:
     try:
         entries = sorted(os.scandir(folder), key=lambda e: e.name)
     except PermissionError:
         name = folder.relative_to(root).as_posix()
-        yield _refused(
-            name, BadInput("no permission to read the folder", file=name, mend="grant read permission")
-        )
+        yield _refused(name, no_permission(name))
         return
     for entry in entries:
         path = Path(entry.path)
         name = path.relative_to(root).as_posix()
-        if entry.is_symlink() and not path.resolve().is_relative_to(real_root):
-            yield _refused(
-                name, BadInput("a link that leads out of the folder", file=name, mend="copy the file itself")
-            )
-        elif entry.is_dir(follow_symlinks=False):
-            if depth >= limits.depth:
-                yield _refused(name, _too_deep(name, limits))
-            elif entry.name not in (".git", ".dvc"):
-                yield from _walk(path, root, limits, depth + 1, real_root)
-        elif entry.is_file():
-            yield Source.of_file(path, name)
+        refused = refusal(entry, name)
+        if entry.name.startswith(".") and (refused is not None or entry.is_dir()):
+            continue  # of git, DVC and desktops
+        if refused is not None:
+            yield _refused(name, refused)
         elif not entry.is_dir():
-            yield _refused(
-                name, BadInput("neither a file nor a folder", file=name, mend="leave it out of the batch")
-            )
+            yield Source.of_file(path, name)
+        elif depth >= limits.depth:
+            yield _refused(name, _too_deep(name, limits))
+        else:
+            yield from _walk(path, root, limits, depth + 1)
 
 
 def _remote(url: str, limits: Limits) -> list[Source]:

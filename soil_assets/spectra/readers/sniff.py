@@ -69,6 +69,7 @@ _NOISE = (
     (r".*\.(dvc|dvcignore)", "a DVC pointer"),
     (r"_success|_manifest|sha256sums(\.txt)?|md5sums(\.txt)?", "a marker of a whole batch"),
     (r".*\.(tmp|part|partial|crdownload|swp)", "an unfinished download or a temporary file"),
+    (r"\..*", "a hidden file"),
 )
 
 
