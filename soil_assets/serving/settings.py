@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Seconds = Annotated[float, Field(gt=0.0)]
 
@@ -21,14 +21,22 @@ class Service(BaseModel):
         File of API keys (``soil api-key``); without one, whoever reaches the port may ask.
     models : str
         Folder of the models' local copies.
-    max_body_mb, max_unpacked_mb : int
-        Largest request as sent, and unpacked (gzip, archives).
-    max_spectra : int
-        Most spectra in one request.
-    max_requests : int
-        Requests worked on or waiting at a time; more are told to come back.
-    body_seconds, answer_seconds, file_seconds : float
-        Longest that a client may take to send a request, that an answer may take, that reading a file may take.
+    max_body_mb, max_unpacked_mb, max_file_mb : int
+        Largest request as sent, largest one unpacked (gzip), largest file or archive unpacked. Temporary files need
+        room for the largest file.
+    max_spectra, max_values : int
+        Most spectra, and most intensities (spectra times bands), in one request.
+    max_answer_mb : int
+        Largest answer.
+    memory_mb : int
+        Bodies of all requests together.
+    max_requests, max_per_client : int
+        Large requests and files at a time, in all and of one client (by its key, else by its address); more are told
+        to come back.
+    body_seconds : float
+        Longest that a client may take to send the next megabyte or what is left, or to take one in.
+    answer_seconds, file_seconds : float
+        Longest that an answer may take, that reading a file may take.
     poll_seconds : float
         How often the registry is asked where the followed aliases point.
     predictions : str
@@ -45,11 +53,16 @@ class Service(BaseModel):
 
     keys: str = ""
     models: str = "{home}/models"
-    max_body_mb: Annotated[int, Field(ge=1)] = 128
-    max_unpacked_mb: Annotated[int, Field(ge=1)] = 512
+    max_body_mb: Annotated[int, Field(ge=1)] = 96
+    max_unpacked_mb: Annotated[int, Field(ge=1)] = 128
+    max_file_mb: Annotated[int, Field(ge=1)] = 32
     max_spectra: Annotated[int, Field(ge=1)] = 10_000
+    max_values: Annotated[int, Field(ge=2)] = 10_000_000
+    max_answer_mb: Annotated[int, Field(ge=1)] = 64
+    memory_mb: Annotated[int, Field(ge=1)] = 192
     max_requests: Annotated[int, Field(ge=1)] = 64
-    body_seconds: Seconds = 30.0
+    max_per_client: Annotated[int, Field(ge=1)] = 16
+    body_seconds: Seconds = 10.0
     answer_seconds: Seconds = 30.0
     file_seconds: Seconds = 30.0
     poll_seconds: Seconds = 2.0
@@ -57,3 +70,9 @@ class Service(BaseModel):
     log_share: Annotated[float, Field(ge=0.0, le=1.0)] = 1.0
     log_seconds: Seconds = 60.0
     log_queue: Annotated[int, Field(ge=1)] = 20_000
+
+    @model_validator(mode="after")
+    def _one_request_fits(self) -> Service:
+        if self.memory_mb < max(self.max_body_mb, self.max_unpacked_mb, self.max_file_mb):
+            raise ValueError("memory_mb must hold the largest request: max_body_mb, max_unpacked_mb, max_file_mb")
+        return self

@@ -189,6 +189,7 @@ from soil_assets.serving.live import Followed, LiveModels
 from soil_assets.serving.model_store import ModelStore
 from soil_assets.serving.incoming import from_json
 from soil_assets.serving.server import configuration
+from soil_assets.serving import service as service_module
 from soil_assets.serving.service import PredictionService
 from soil_assets.serving.settings import Service
 store = ModelStore(Path({str(home.folder)!r}) / "models", reader_of({home.tracking_uri!r}), print)
@@ -197,7 +198,7 @@ live.start()
 service = PredictionService(Service(predictions=""), QualityPolicy(), live, lambda *_: None, "")
 configuration(service, "127.0.0.1", 0)
 asked = from_json(Path({str(tmp_path / "body.json")!r}).read_bytes(), 10)
-service._answer(asked, "id", {{}}, 1e18)
+service_module._Work(service, service.bodies.account(), "", "id", {{}}).of(asked)
 heavy = ("dagster", "mlflow", "great_expectations", "pandas", "pyarrow", "sklearn", "chemotools", "matplotlib", "yaml")
 print("loaded:", sorted(m for m in heavy if m in sys.modules))
 """
