@@ -46,15 +46,19 @@ class Direct:
     app : ASGI application
         What answers everything else.
     service : PredictionService
+    operation_port : int
+        Requests to predict are not answered there.
     """
 
-    def __init__(self, app: ASGIApp, service: PredictionService) -> None:
+    def __init__(self, app: ASGIApp, service: PredictionService, operation_port: int = 0) -> None:
         self.app = app
         self.service = service
+        self._operation_port = operation_port
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["type"] != "http" or scope["path"] != PREDICT or scope["method"] != "POST":
+        mine = scope["type"] == "http" and scope["path"] == PREDICT and scope["method"] == "POST"
+        if not mine or (self._operation_port and port_of(scope) == self._operation_port):
             await self.app(scope, receive, send)
             return
         began = time.perf_counter()
@@ -112,6 +116,11 @@ async def _send_body(send: Send, content: bytes) -> None:
         following = start + PROGRESS < len(content)
         piece = content[start : start + PROGRESS]
         await send({"type": "http.response.body", "body": piece, "more_body": following})
+
+
+def port_of(scope: Scope) -> int:
+    """Return the port that a request came in by."""
+    return int((scope.get("server") or ("", 0))[1] or 0)
 
 
 def new_id() -> str:

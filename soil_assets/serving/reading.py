@@ -27,7 +27,7 @@ from pydantic import ConfigDict, Field
 from soil_assets.errors import BadInput
 from soil_assets.serving.incoming import Asked, Quantity, Scale, Wanted, few_values
 from soil_assets.serving.places import Lane
-from soil_assets.serving.refusals import Refused
+from soil_assets.serving.refusals import Refused, too_large
 from soil_assets.serving.settings import Service
 from soil_assets.spectra.axis import Axis
 
@@ -278,8 +278,10 @@ def _read(task: dict[str, Any]) -> dict[str, Any]:
     limits = Limits(file_bytes=task["bytes"], total_bytes=task["bytes"], files=task["most"])
     try:
         batch = read(task["file"], ReadOptions(limits=limits, **task["stated"]))
-        if not 0 < len(batch) <= task["most"]:
-            raise BadInput("too many spectra", found=str(len(batch)), expected=f"1 to {task['most']}")
+        if not len(batch):
+            raise BadInput("no spectra in it")
+        if len(batch) > task["most"]:
+            raise too_large("too many spectra in one file", str(len(batch)), f"at most {task['most']}")
         few_values(*batch.spectra.shape, task["values"])
         os.unlink(task["file"])  # its room is needed for what was read
         np.savez(task["out"], spectra=batch.spectra, positions=batch.axis.values)

@@ -7,13 +7,16 @@ Does not belong here: the application.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
+import socket
 import time
 from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from soil_assets.errors import BadInput
 from soil_assets.serving.app import create_app
 from soil_assets.serving.direct import Direct
 from soil_assets.serving.service import PredictionService
@@ -112,13 +115,18 @@ class PatientProtocol(HttpToolsProtocol):
         self._look = self.loop.call_later(HEAD_SECONDS / _LOOKS, self._still_here)
 
 
-def configuration(service: PredictionService, host: str, port: int) -> uvicorn.Config:
-    """Return uvicorn's settings around a service."""
+def configuration(service: PredictionService, operation_port: int = 0) -> uvicorn.Config:
+    """Return uvicorn's settings around a service.
+
+    Parameters
+    ----------
+    service : PredictionService
+    operation_port : int
+        Port on which figures and readiness answer instead; 0 for none.
+    """
     patient = type("Patient", (PatientProtocol,), {"taking_seconds": service.settings.body_seconds})
     return uvicorn.Config(
-        Direct(create_app(service), service),
-        host=host,
-        port=port,
+        Direct(create_app(service, operation_port), service, operation_port),
         loop="auto",  # uvloop where there is one
         http=patient,
         ws="none",
@@ -133,9 +141,48 @@ def configuration(service: PredictionService, host: str, port: int) -> uvicorn.C
 
 
 def serve(service: PredictionService, host: str, port: int) -> None:
-    """Answer until the process is told to stop; requests under way are finished first."""
-    # Models and libraries stay for good: looking through them again for rubbish would only delay requests.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*_RUBBISH)
-    uvicorn.Server(configuration(service, host, port)).run()
+    """Answer until the process is told to stop; requests under way are finished first.
+
+    Raises
+    ------
+    BadInput
+        When a port cannot be listened on.
+    """
+    ports = [port, *filter(None, [service.settings.operation_port])]
+    with contextlib.ExitStack() as open_sockets:
+        sockets = [open_sockets.enter_context(listening(host, one)) for one in ports]
+        # Models and libraries stay for good: looking through them again for rubbish would only delay requests.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*_RUBBISH)
+        config = configuration(service, service.settings.operation_port)
+        uvicorn.Server(config).run(sockets=sockets)
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """Return a socket bound to an address.
+
+    Raises
+    ------
+    BadInput
+        When it is taken, or is none of this machine's.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        bound = socket.socket(family, kind, protocol)
+        try:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind(address)
+            bound.set_inheritable(False)
+        except BaseException:
+            bound.close()
+            raise
+    except OSError as error:
+        raise BadInput(
+            "cannot listen at this address",
+            found=f"{host}:{port} ({error.strerror or error})",
+            mend="take another --host or --port, or end what listens there",
+        ) from None
+    return bound

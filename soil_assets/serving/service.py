@@ -67,7 +67,7 @@ class PredictionService:
         self.policy = policy
         self.live = live
         self.tell = tell
-        self.keys = Keys(Path(service.keys.format(home=home)) if service.keys else None)
+        self.keys = Keys(Path(service.keys.format(home=home)) if service.keys else None, tell)
         self.figures = Figures()
         self.bodies = Bodies(service)
         self.files = FileReader(service)

@@ -5,7 +5,7 @@ Belongs here: keys, defaults, checks. Imports pydantic alone, since ``soil_asset
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -19,6 +19,10 @@ class Service(BaseModel):
     ----------
     keys : str
         File of API keys (``soil api-key``); without one, whoever reaches the port may ask.
+    operation : {"open", "key"}
+        Whether ``/metrics`` and ``/readyz`` answer whoever asks, or need a key as requests do.
+    operation_port : int
+        Port on which ``/metrics`` and ``/readyz`` answer instead of the one of requests; 0 for the same.
     models : str
         Folder of the models' local copies.
     max_body_mb, max_unpacked_mb, max_file_mb : int
@@ -52,6 +56,8 @@ class Service(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     keys: str = ""
+    operation: Literal["open", "key"] = "open"
+    operation_port: Annotated[int, Field(ge=0, le=65535)] = 0
     models: str = "{home}/models"
     max_body_mb: Annotated[int, Field(ge=1)] = 96
     max_unpacked_mb: Annotated[int, Field(ge=1)] = 128
@@ -70,6 +76,12 @@ class Service(BaseModel):
     log_share: Annotated[float, Field(ge=0.0, le=1.0)] = 1.0
     log_seconds: Seconds = 60.0
     log_queue: Annotated[int, Field(ge=1)] = 20_000
+
+    @model_validator(mode="after")
+    def _keys_to_ask_for(self) -> Service:
+        if self.operation == "key" and not self.keys:
+            raise ValueError("operation: key needs a file of keys (keys)")
+        return self
 
     @model_validator(mode="after")
     def _one_request_fits(self) -> Service:

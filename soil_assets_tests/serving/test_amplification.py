@@ -241,3 +241,23 @@ def test_lists_read_nothing_that_they_count() -> None:
     assert lists.listed(rest["c"][1]) == [0.25] * 80
     assert (rest["b"], rest["c"][0]) == ('[1,2]"', [1, 2])
     assert len(lists.rest) < 200
+
+
+# -- files and the room they need -------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_an_upload_that_finds_no_room(home: Home, small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(small_disk))
+    table = b"sample_id,1000,1002\n" + b"a,1,2\n" * (1 << 20)
+    with running(home, settings={"service": {"max_file_mb": 8, "max_spectra": 10}}) as service:
+        url = f"{service.address}/v1/predict?filename=a.csv"
+        reply = requests.post(url, data=table[: 6 << 20], headers=FILE, timeout=60)
+        assert (reply.status_code, reply.json()["error"]["what"]) == (503, "there is no room for an uploaded file")
+        assert reply.headers["retry-after"]
+        reply = requests.post(url, data=table * 2, headers=FILE, timeout=60)
+        assert (reply.status_code, reply.json()["error"]["what"]) == (413, "the file is too large")
+        assert list(small_disk.iterdir()) == []
+        reply = requests.post(url, data=table[:1_000], headers=FILE, timeout=60)
+        assert reply.status_code == 413
+        assert "too many spectra" in reply.text

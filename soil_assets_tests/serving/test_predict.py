@@ -306,8 +306,8 @@ def test_limits(shared_home: Home, home: Home) -> None:
             in refused(client, 413, data=packed, headers={**JSON, "content-encoding": "gzip"})["what"]
         )
         assert refused(client, 422, data=packed, headers={**FILE})["what"]
-        said = refused(client, 422, data=_parquet([60, 61, 62]), headers=FILE)
-        assert said["what"] == "too many spectra"
+        said = refused(client, 413, data=_parquet([60, 61, 62]), headers=FILE)
+        assert said["what"] == "too many spectra in one file"
 
 
 def test_a_million_spectra_are_refused_before_any_is_looked_at(client: Client) -> None:
