@@ -78,6 +78,8 @@ class PredictionService:
                 share=service.log_share,
                 seconds=service.log_seconds,
                 queue=service.log_queue,
+                kinds=service.log_kinds,
+                days=service.log_days,
                 tell=tell,
             )
             if place and service.log_share > 0

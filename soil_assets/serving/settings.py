@@ -51,6 +51,11 @@ class Service(BaseModel):
         Longest that a logged spectrum waits before it is written.
     log_queue : int
         Spectra waiting to be written; beyond it they are dropped, and counted.
+    log_kinds : int
+        Kinds of spectra (axis, quantity, properties asked for) that are logged of a day: each has files of its own.
+        Further ones are dropped, and counted.
+    log_days : int
+        Days that the prediction log keeps beside today; 0 keeps all.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -76,6 +81,8 @@ class Service(BaseModel):
     log_share: Annotated[float, Field(ge=0.0, le=1.0)] = 1.0
     log_seconds: Seconds = 60.0
     log_queue: Annotated[int, Field(ge=1)] = 20_000
+    log_kinds: Annotated[int, Field(ge=1)] = 64
+    log_days: Annotated[int, Field(ge=0)] = 0
 
     @model_validator(mode="after")
     def _keys_to_ask_for(self) -> Service:
