@@ -9,9 +9,10 @@ import os
 import sys
 
 from mlflow.exceptions import MlflowException
-from mlflow.server.auth import store
 from mlflow.server.auth.config import read_auth_config
+from mlflow.server.auth.sqlalchemy_store import SqlAlchemyStore
 
+store = SqlAlchemyStore()
 store.init_db(read_auth_config().database_uri)
 for line in os.environ.pop("SOIL_REGISTRY_USERS").split():
     name, _, password = line.partition("=")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import http
 import json
 import os
 import sqlite3
@@ -30,6 +31,8 @@ MODEL_PLACE = f"artifacts/{MODEL_FOLDER}"
 _SECONDS = 10.0
 _LARGEST = 2 << 30
 _DELETED = "Deleted_Internal"
+#: Tells everybody whether a model exists; of its aliases and versions only an administrator is told that they do not.
+_MODEL = "registered-models/get"
 
 
 class RegistryUnreachableError(Exception):
@@ -196,7 +199,10 @@ class RestReader:
         if parts.scheme != "mlflow-artifacts":
             return _read_stored(location, file)
         path = urllib.parse.quote(f"{parts.path.lstrip('/')}/{file}")
-        return self._get(f"{self.address}/api/2.0/mlflow-artifacts/artifacts/{path}")
+        try:
+            return self._get(f"{self.address}/api/2.0/mlflow-artifacts/artifacts/{path}")
+        except (_Missing, _Denied):
+            raise RegistryUnreachableError(f"the registry does not give a file of the model: {file}") from None
 
     def _ask(self, question: str, **values: str) -> dict[str, Any] | None:
         query = urllib.parse.urlencode(values)
@@ -204,6 +210,10 @@ class RestReader:
             answer = json.loads(self._get(f"{self.address}/api/2.0/mlflow/{question}?{query}"))
         except _Missing:
             return None
+        except _Denied:
+            if "name" in values and question != _MODEL and self._ask(_MODEL, name=values["name"]) is None:
+                return None
+            raise RegistryUnreachableError("the registry denies this user") from None
         except ValueError:
             raise RegistryUnreachableError("the registry's answer is not JSON") from None
         if not isinstance(answer, dict):  # not the same as 'there is no such thing'
@@ -221,6 +231,8 @@ class RestReader:
                 b"INVALID_PARAMETER_VALUE" in told and b"alias" in told.lower()
             ):
                 raise _Missing from None
+            if error.code == http.HTTPStatus.FORBIDDEN:
+                raise _Denied from None
             raise RegistryUnreachableError(f"the registry answers with status {error.code}") from None
         except (OSError, ValueError) as error:
             reason = getattr(error, "reason", None) or error
@@ -242,6 +254,10 @@ class _SameHost(urllib.request.HTTPRedirectHandler):
 
 class _Missing(Exception):
     """The registry answered: there is no such thing."""
+
+
+class _Denied(Exception):
+    """The registry answered: not for this user; or there is no such model, which is true of aliases and versions."""
 
 
 def _part(answer: dict[str, Any], name: str) -> dict[str, Any]:
