@@ -19,7 +19,8 @@ trap finish EXIT
 random() { head -c "$1" /dev/urandom | od -An -v -tx1 | tr -d ' \n'; }
 {
   echo "SOIL_VERSION=try"
-  for name in SOIL_POSTGRES_PASSWORD SOIL_MLFLOW_PASSWORD SOIL_FLASK_SECRET SOIL_S3_SECRET SOIL_STORE_SECRET; do
+  for name in SOIL_POSTGRES_PASSWORD SOIL_MLFLOW_PASSWORD SOIL_MLFLOW_PLATFORM_PASSWORD SOIL_MLFLOW_READER_PASSWORD \
+              SOIL_FLASK_SECRET SOIL_S3_SECRET SOIL_STORE_SECRET; do
     echo "$name=$(random 32)"
   done
   echo "SOIL_S3_KEY=GK$(random 12)"

@@ -161,7 +161,9 @@ class Registry:
 
     def version_at(self, name: str, alias: str) -> RegisteredVersion | None:
         """Return the version that ``alias`` names, or None when there is none yet."""
-        if self.empty:
+        # Of a model that is not there, MLflow answers everybody but an administrator with 'denied' when an alias is
+        # asked for, and truly when the model is.
+        if alias not in self.aliases(name):
             return None
         from mlflow.exceptions import MlflowException
 

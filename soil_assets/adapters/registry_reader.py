@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import http
 import json
 import os
 import sqlite3
@@ -30,6 +31,8 @@ MODEL_PLACE = f"artifacts/{MODEL_FOLDER}"
 _SECONDS = 10.0
 _LARGEST = 2 << 30
 _DELETED = "Deleted_Internal"
+#: Tells everybody whether a model exists; of its aliases and versions only an administrator is told that they do not.
+_MODEL = "registered-models/get"
 
 
 class RegistryUnreachableError(Exception):
@@ -121,7 +124,7 @@ class SqliteReader:
         rows = self._ask(
             "SELECT version FROM registered_model_aliases WHERE name = ? AND alias = ?", name, alias
         )
-        return int(rows[0][0]) if rows else None
+        return _number(rows[0][0], f"{name}@{alias}") if rows else None
 
     def version(self, name: str, number: int) -> FoundVersion | None:
         """See :class:`RegistryReader`."""
@@ -162,7 +165,8 @@ class RestReader:
         env = os.environ if env is None else env
         self._headers = {"Accept": "application/json", **_authorisation(env)}
         bundle = env.get("MLFLOW_TRACKING_SERVER_CERT_PATH")
-        self._tls = ssl.create_default_context(cafile=bundle) if bundle else None
+        tls = ssl.create_default_context(cafile=bundle) if bundle else None
+        self._open = urllib.request.build_opener(_SameHost, urllib.request.HTTPSHandler(context=tls)).open
 
     def __repr__(self) -> str:
         return "RestReader(...)"  # an address may hold a password
@@ -170,19 +174,24 @@ class RestReader:
     def at_alias(self, name: str, alias: str) -> int | None:
         """See :class:`RegistryReader`."""
         found = self._ask("registered-models/alias", name=name, alias=alias)
-        return int(found["model_version"]["version"]) if found else None
+        return None if found is None else _number(_part(found, "model_version").get("version"), f"{name}@{alias}")
 
     def version(self, name: str, number: int) -> FoundVersion | None:
         """See :class:`RegistryReader`."""
         found = self._ask("model-versions/get", name=name, version=str(number))
-        if not found or found["model_version"].get("current_stage") == _DELETED:
+        if found is None:
+            return None
+        told = _part(found, "model_version")
+        if told.get("current_stage") == _DELETED:
             return None
         where = self._ask("model-versions/get-download-uri", name=name, version=str(number))
-        if not where:
+        if where is None:
             return None
-        told = found["model_version"]
-        tags = {str(t["key"]): str(t.get("value", "")) for t in told.get("tags", ())}
-        return FoundVersion(name, number, str(where["artifact_uri"]), str(told.get("run_id", "")), tags)
+        tags = {t["key"]: str(t.get("value", "")) for t in told.get("tags") or () if _is_tag(t)}
+        location = where.get("artifact_uri")
+        if not isinstance(location, str):
+            raise _not_understood("artifact_uri", location)
+        return FoundVersion(name, number, location, str(told.get("run_id") or ""), tags)
 
     def read(self, location: str, file: str) -> bytes:
         """See :class:`RegistryReader`."""
@@ -190,7 +199,10 @@ class RestReader:
         if parts.scheme != "mlflow-artifacts":
             return _read_stored(location, file)
         path = urllib.parse.quote(f"{parts.path.lstrip('/')}/{file}")
-        return self._get(f"{self.address}/api/2.0/mlflow-artifacts/artifacts/{path}")
+        try:
+            return self._get(f"{self.address}/api/2.0/mlflow-artifacts/artifacts/{path}")
+        except (_Missing, _Denied):
+            raise RegistryUnreachableError(f"the registry does not give a file of the model: {file}") from None
 
     def _ask(self, question: str, **values: str) -> dict[str, Any] | None:
         query = urllib.parse.urlencode(values)
@@ -198,14 +210,20 @@ class RestReader:
             answer = json.loads(self._get(f"{self.address}/api/2.0/mlflow/{question}?{query}"))
         except _Missing:
             return None
+        except _Denied:
+            if "name" in values and question != _MODEL and self._ask(_MODEL, name=values["name"]) is None:
+                return None
+            raise RegistryUnreachableError("the registry denies this user") from None
         except ValueError:
             raise RegistryUnreachableError("the registry's answer is not JSON") from None
-        return answer if isinstance(answer, dict) else None
+        if not isinstance(answer, dict):  # not the same as 'there is no such thing'
+            raise _not_understood(question, answer)
+        return answer
 
     def _get(self, address: str) -> bytes:
         request = urllib.request.Request(address, headers=self._headers)  # noqa: S310  # reader_of let http(s) pass only
         try:
-            with urllib.request.urlopen(request, timeout=_SECONDS, context=self._tls) as answer:  # noqa: S310
+            with self._open(request, timeout=_SECONDS) as answer:
                 return _bounded(answer, address)
         except urllib.error.HTTPError as error:
             told = error.read(4096)
@@ -213,14 +231,66 @@ class RestReader:
                 b"INVALID_PARAMETER_VALUE" in told and b"alias" in told.lower()
             ):
                 raise _Missing from None
+            if error.code == http.HTTPStatus.FORBIDDEN:
+                raise _Denied from None
             raise RegistryUnreachableError(f"the registry answers with status {error.code}") from None
         except (OSError, ValueError) as error:
             reason = getattr(error, "reason", None) or error
             raise RegistryUnreachableError(f"the registry does not answer: {reason}") from None
 
 
+class _SameHost(urllib.request.HTTPRedirectHandler):
+    """Follows a redirect to the same scheme, host and port alone: requests carry a password or a token."""
+
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        """See the class."""
+        before, after = urllib.parse.urlsplit(req.full_url), urllib.parse.urlsplit(newurl)
+        if (before.scheme, before.hostname, before.port) != (after.scheme, after.hostname, after.port):
+            raise RegistryUnreachableError(
+                f"the registry redirects to {after.scheme}://{after.hostname}, which gets no credentials"
+            )
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
 class _Missing(Exception):
     """The registry answered: there is no such thing."""
+
+
+class _Denied(Exception):
+    """The registry answered: not for this user; or there is no such model, which is true of aliases and versions."""
+
+
+def _part(answer: dict[str, Any], name: str) -> dict[str, Any]:
+    part = answer.get(name)
+    if not isinstance(part, dict):
+        raise _not_understood(name, part)
+    return part
+
+
+def _is_tag(tag: Any) -> bool:
+    return isinstance(tag, dict) and isinstance(tag.get("key"), str)
+
+
+def _number(version: Any, of: str) -> int:
+    """Return a version's number; MLflow's interface writes it as text.
+
+    Raises
+    ------
+    BadInput
+    """
+    text = str(version)
+    if not (text.isascii() and text.isdigit() and 0 < int(text[:10]) < 10**9):
+        raise _not_understood(f"version of {of}", version)
+    return int(text)
+
+
+def _not_understood(what: str, value: Any) -> BadInput:
+    return BadInput(
+        "the registry's answer is not understood",
+        column=what,
+        found=repr(value)[:100],
+        mend="see that storage.mlflow_tracking is the address of an MLflow server",
+    )
 
 
 def _authorisation(env: Mapping[str, str]) -> dict[str, str]:

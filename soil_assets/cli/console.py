@@ -71,12 +71,14 @@ def explained() -> Iterator[None]:
         if str(error):
             say(f"gate failed: {error}")
         raise SystemExit(GATE_FAILED) from None
-    except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
-        said = {"what": error.strerror or str(error), "file": error.filename}
-        _fail(said if _wants_json() else None, f"bad input: {error.filename}: {error.strerror}", BAD_INPUT)
     except BrokenPipeError:
         sys.stderr.close()
         raise SystemExit(0) from None
+    except OSError as error:  # a file that is not there, a full disk, an address that does not answer
+        what = error.strerror or str(error) or type(error).__name__
+        said = {"what": what, "file": error.filename}
+        place = f"{error.filename}: " if error.filename else ""
+        _fail(said if _wants_json() else None, f"bad input: {place}{what}", BAD_INPUT)
 
 
 def prepare_environment() -> None:

@@ -5,17 +5,18 @@ Belongs here: the answer's form and how columns of numbers become it. Does not b
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import orjson
 from pydantic import BaseModel, Field
 
 from soil_assets.errors import BadInput
 from soil_assets.modeling.intervals import level_name
 from soil_assets.modeling.transforms import STATEMENTS
-from soil_assets.serving.refusals import Refused
+from soil_assets.serving.refusals import Refused, too_large
 
 if TYPE_CHECKING:
     from soil_assets.config import QualityPolicy
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 
 _PREVIEW_SPECTRA, _PREVIEW_BANDS = 200, 400
+#: Samples that are objects at a time while an answer is written.
+_PIECE = 256
+#: Intensities looked at together for what cannot be.
+_VALUES = 1_000_000
 
 
 class Interval(BaseModel):
@@ -188,7 +193,7 @@ def choose(asked: Asked, models: Mapping[str, LoadedModel]) -> tuple[list[str], 
                 found=f"{min(missing):g}",
                 expected=", ".join(f"{v:g}" for v in models[name].model.levels),
             )
-    return properties, wanted.levels
+    return properties, list(dict.fromkeys(wanted.levels)) if wanted.levels else None
 
 
 def doubts(asked: Asked, policy: QualityPolicy, columns: Mapping[str, dict[str, Any]]) -> list[list[str]]:
@@ -213,9 +218,13 @@ def doubts(asked: Asked, policy: QualityPolicy, columns: Mapping[str, dict[str, 
         low * divisor <= least and most <= high * divisor
     ):  # as nearly always; a missing value compares as false
         return said
-    missing = np.isnan(spectra).sum(axis=1)
-    with np.errstate(invalid="ignore"):
-        beyond = ((spectra < low * divisor) | (spectra > high * divisor)).sum(axis=1)
+    missing, beyond = np.zeros(len(spectra), dtype=int), np.zeros(len(spectra), dtype=int)
+    step = max(1, _VALUES // spectra.shape[1])
+    for start in range(0, len(spectra), step):
+        some = slice(start, start + step)
+        missing[some] = np.isnan(spectra[some]).sum(axis=1)
+        with np.errstate(invalid="ignore"):
+            beyond[some] = ((spectra[some] < low * divisor) | (spectra[some] > high * divisor)).sum(axis=1)
     for row in np.flatnonzero(missing):
         said[row].append(f"{missing[row]} of {spectra.shape[1]} intensities are missing")
     for row in np.flatnonzero(beyond):
@@ -237,23 +246,65 @@ def answer(
     models: Mapping[str, LoadedModel],
     levels: Sequence[float] | None,
     warnings: Sequence[list[str]],
-) -> dict[str, Any]:
-    """Return the answer as :class:`PredictResponse` has it; what is not finite becomes null when it is written."""
+    *,
+    most_mb: int = 64,
+    check: Callable[[], None] = lambda: None,
+) -> tuple[bytes, dict[str, int]]:
+    """Return the answer as JSON of the form of :class:`PredictResponse`, and by property how many lie outside.
+
+    It is written some samples at a time: all of them as objects would take many times the room of the text. What is
+    not finite becomes null.
+
+    Parameters
+    ----------
+    request_id, asked, columns, models, levels, warnings
+        What is said, and of which samples.
+    most_mb : int
+        A larger answer is refused.
+    check : callable
+        Called now and then; raises to stop.
+
+    Raises
+    ------
+    Refused
+        413.
+    """
+    outside = {p: len(of["inside"]) - int(sum(plain(of["inside"]))) for p, of in columns.items()}
+    head = {"request_id": request_id, "n": len(asked), "outside": outside}
+    drawn = {"preview": preview(asked)} if asked.wanted.preview else {}
+    tail = {"notes": list(asked.notes), **drawn}
+    text = bytearray(orjson.dumps(head)[:-1] + b',"samples":[')
+    for start in range(0, len(asked), _PIECE):
+        check()
+        samples = _samples(range(start, min(start + _PIECE, len(asked))), asked, columns, models, levels, warnings)
+        text += (b"," if start else b"") + orjson.dumps(samples)[1:-1]
+        if len(text) > most_mb << 20:
+            raise too_large("the answer is too large", f"over {most_mb} MB", f"at most {most_mb} MB")
+    text += b"]," + orjson.dumps(tail)[1:]
+    return bytes(text), outside
+
+
+def _samples(
+    rows: range,
+    asked: Asked,
+    columns: Mapping[str, Mapping[str, Any]],
+    models: Mapping[str, LoadedModel],
+    levels: Sequence[float] | None,
+    warnings: Sequence[list[str]],
+) -> list[dict[str, Any]]:
     samples: list[dict[str, Any]] = [
-        {"id": name, "predictions": {}, "warnings": said}
-        for name, said in zip(asked.ids, warnings, strict=True)
+        {"id": asked.ids[row], "predictions": {}, "warnings": warnings[row]} for row in rows
     ]
-    for sample, place in zip(samples, asked.rows, strict=False):
+    some = slice(rows.start, rows.stop)
+    for sample, place in zip(samples, asked.rows[some], strict=False):
         sample |= place
-    outside = {}
     for prop, of in columns.items():
         loaded = models[prop]
         unit, name, version = loaded.model.unit, loaded.name, loaded.version
-        values, inside = plain(of["value"]), plain(of["inside"])
+        values, inside, reasons = plain(of["value"][some]), plain(of["inside"][some]), of["reason"][some]
         chosen = [float(v) for v in levels or loaded.model.levels]
-        lowers = [plain(of[_ends(v)[0]]) for v in chosen]
-        uppers = [plain(of[_ends(v)[1]]) for v in chosen]
-        outside[prop] = len(inside) - sum(inside)
+        lowers = [plain(of[_ends(v)[0]][some]) for v in chosen]
+        uppers = [plain(of[_ends(v)[1]][some]) for v in chosen]
         for i, sample in enumerate(samples):
             sample["predictions"][prop] = {
                 "value": values[i],
@@ -263,13 +314,11 @@ def answer(
                     for v, low, up in zip(chosen, lowers, uppers, strict=True)
                 ],
                 "inside": inside[i],
-                "reason": of["reason"][i],
+                "reason": reasons[i],
                 "model": name,
                 "version": version,
             }
-    said = {"request_id": request_id, "n": len(samples), "outside": outside, "samples": samples}
-    drawn = {"preview": preview(asked)} if asked.wanted.preview else {}
-    return {**said, "notes": list(asked.notes), **drawn}
+    return samples
 
 
 @lru_cache(maxsize=64)

@@ -21,11 +21,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from soil_assets.errors import BadInput
 from soil_assets.serving.answers import ErrorResponse, ModelsResponse, PredictResponse, model_facts
 from soil_assets.serving.describe import REFUSALS, openapi
-from soil_assets.serving.direct import EVERYWHERE, PREDICT, account, authorise, new_id
+from soil_assets.serving.direct import EVERYWHERE, PREDICT, account, authorise, new_id, port_of
 from soil_assets.serving.refusals import Refused, facts_of, status_of
 from soil_assets.serving.service import PredictionService
 
 _JSON = "application/json"
+#: Answers on every port; and what may have a port of its own.
+_HEALTH, _OPERATION = "/healthz", ("/metrics", "/readyz")
 _PAGE = {
     "app.js": "text/javascript",
     "plot.js": "text/javascript",
@@ -39,8 +41,15 @@ _PAGE_POLICY = (
 )
 
 
-def create_app(service: PredictionService) -> FastAPI:
-    """Return the application around a service; the service is closed when the application ends."""
+def create_app(service: PredictionService, operation_port: int = 0) -> FastAPI:
+    """Return the application around a service; the service is closed when the application ends.
+
+    Parameters
+    ----------
+    service : PredictionService
+    operation_port : int
+        Port on which figures and readiness answer, and nothing but the probes; 0 for the port of everything.
+    """
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -74,7 +83,8 @@ def create_app(service: PredictionService) -> FastAPI:
         raise NotImplementedError
 
     @app.get(
-        "/v1/models", response_model=ModelsResponse, responses={401: refusals[401]}, tags=["predictions"]
+        "/v1/models", response_model=ModelsResponse, responses={s: refusals[s] for s in (401, 503)},
+        tags=["predictions"],
     )
     async def models(request: Request) -> Response:
         """List the models that answer now: property, unit, version, axis, levels."""
@@ -83,7 +93,7 @@ def create_app(service: PredictionService) -> FastAPI:
         said = {"models": [model_facts(m) for m in service.live.current.models.values()]}
         return _json(said)
 
-    app.add_middleware(Observed, service=service)
+    app.add_middleware(Observed, service=service, operation_port=operation_port)
     return app
 
 
@@ -93,9 +103,14 @@ def _add_probes(app: FastAPI, service: PredictionService) -> None:
         """Say that the process is alive."""
         return {"status": "alive"}
 
-    @app.get("/readyz", tags=["operation"], responses={503: {"description": "No model answers."}})
-    async def readyz() -> Response:
+    @app.get(
+        "/readyz",
+        tags=["operation"],
+        responses={401: {"description": REFUSALS[401]}, 503: {"description": "No model answers."}},
+    )
+    async def readyz(request: Request) -> Response:
         """Say whether models answer; a registry that is away, or a version that was refused, is told beside."""
+        _operator(service, request)
         live = service.live
         ready = bool(live.current.models)
         away = live.health.unreachable_since
@@ -105,14 +120,28 @@ def _add_probes(app: FastAPI, service: PredictionService) -> None:
                 "models": {m.name: m.version for m in live.current.models.values()},
                 "registry": {"reachable": away is None, "since": away, "reason": live.health.reason},
                 "refused": dict(live.health.refused),
+                "keys": {"usable": not service.keys.reason},
             },
             200 if ready else 503,
         )
 
-    @app.get("/metrics", tags=["operation"], response_class=Response)
-    async def metrics() -> Response:
+    @app.get(
+        "/metrics",
+        tags=["operation"],
+        response_class=Response,
+        responses={s: {"description": REFUSALS[s]} for s in (401, 503)},
+    )
+    async def metrics(request: Request) -> Response:
         """Figures in Prometheus's text form."""
+        _operator(service, request)
         return Response(service.figures.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _operator(service: PredictionService, request: Request) -> None:
+    """Check the key, where figures and readiness need one."""
+    if service.settings.operation == "key":
+        heads = request.headers
+        authorise(service, heads.get("authorization", ""), heads.get("x-api-key", ""), _facts(request))
 
 
 def _add_page(app: FastAPI) -> None:
@@ -175,15 +204,18 @@ def _request_id(request: Request) -> str:
 class Observed:
     """Around everything: an id, headers, a line of log, figures, and a plain answer to the unforeseen."""
 
-    def __init__(self, app: ASGIApp, service: PredictionService) -> None:
+    def __init__(self, app: ASGIApp, service: PredictionService, operation_port: int = 0) -> None:
         self.app = app
         self.service = service
+        self._operation_port = operation_port
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        if not self._has_its_place(scope):
+            scope = {**scope, "path": "/nothing-here", "raw_path": b"/nothing-here"}
         request_id = scope["soil.request_id"] = new_id()
         facts: dict[str, Any] = {}
         scope["soil.facts"] = facts
@@ -210,3 +242,9 @@ class Observed:
             route = getattr(scope.get("route"), "path", "other")
             seconds = time.perf_counter() - started
             account(self.service, scope["method"], route, status, request_id, facts, seconds)
+
+    def _has_its_place(self, scope: Scope) -> bool:
+        """Whether a request came by the port on which its address answers."""
+        if not self._operation_port or scope["path"] == _HEALTH:
+            return True
+        return (port_of(scope) == self._operation_port) == (scope["path"] in _OPERATION)

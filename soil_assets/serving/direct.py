@@ -10,6 +10,7 @@ does. Its description of this route stays: ``serving.app`` declares it.
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from soil_assets.errors import BadInput
-from soil_assets.serving.body import Arriving, ClientLeft
+from soil_assets.serving.body import PROGRESS, Arriving, ClientLeft
 from soil_assets.serving.refusals import Refused, facts_of, status_of
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ EVERYWHERE = (
 )
 _JSON = (b"content-type", b"application/json")
 _FAILED = "the service failed; its log says why"
-_LEFT = "the client left before its request was whole"
+_LEFT = "the client left before its request was answered"
 
 
 class Direct:
@@ -45,45 +46,51 @@ class Direct:
     app : ASGI application
         What answers everything else.
     service : PredictionService
+    operation_port : int
+        Requests to predict are not answered there.
     """
 
-    def __init__(self, app: ASGIApp, service: PredictionService) -> None:
+    def __init__(self, app: ASGIApp, service: PredictionService, operation_port: int = 0) -> None:
         self.app = app
         self.service = service
+        self._operation_port = operation_port
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["type"] != "http" or scope["path"] != PREDICT or scope["method"] != "POST":
+        mine = scope["type"] == "http" and scope["path"] == PREDICT and scope["method"] == "POST"
+        if not mine or (self._operation_port and port_of(scope) == self._operation_port):
             await self.app(scope, receive, send)
             return
         began = time.perf_counter()
         request_id = new_id()
         facts: dict[str, Any] = {}
         arriving = Arriving(scope, receive)
-        status, headers, content = await self._answer(arriving, request_id, facts)
+        status = 500
         try:
-            await send(
-                {
-                    "type": "http.response.start",
-                    "status": status,
-                    "headers": [
-                        (b"content-length", b"%d" % len(content)), _JSON, *headers, *EVERYWHERE,
-                        (b"x-request-id", request_id.encode()),
-                    ],
-                }
-            )  # fmt: skip
-            await send({"type": "http.response.body", "body": content})
+            with contextlib.ExitStack() as holding:
+                status, headers, content = await self._answer(arriving, request_id, facts, holding)
+                await send(
+                    {
+                        "type": "http.response.start",
+                        "status": status,
+                        "headers": [
+                            (b"content-length", b"%d" % len(content)), _JSON, *headers, *EVERYWHERE,
+                            (b"x-request-id", request_id.encode()),
+                        ],
+                    }
+                )  # fmt: skip
+                await _send_body(send, content)
         finally:
             account(self.service, "POST", PREDICT, status, request_id, facts, time.perf_counter() - began)
 
     async def _answer(
-        self, arriving: Arriving, request_id: str, facts: dict[str, Any]
+        self, arriving: Arriving, request_id: str, facts: dict[str, Any], holding: contextlib.ExitStack
     ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
         """Return status, headers and content."""
         extra: dict[str, str] = {}
         try:
             authorise(self.service, arriving.header(b"authorization"), arriving.header(b"x-api-key"), facts)
-            return 200, [], await self.service.predict(arriving, request_id, facts)
+            return 200, [], await self.service.predict(arriving, request_id, facts, holding)
         except BadInput as error:
             status, said = status_of(error), facts_of(error)
             extra = error.headers if isinstance(error, Refused) else {}
@@ -98,6 +105,22 @@ class Direct:
         headers = [(n.lower().encode("latin-1"), v.encode("latin-1")) for n, v in extra.items()]
         told = {"error": said, "request_id": request_id}
         return status, headers, orjson.dumps(told, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+async def _send_body(send: Send, content: bytes) -> None:
+    """Send content in pieces, so that a client that takes one is seen to take it."""
+    if len(content) <= PROGRESS:
+        await send({"type": "http.response.body", "body": content})
+        return
+    for start in range(0, len(content), PROGRESS):
+        following = start + PROGRESS < len(content)
+        piece = content[start : start + PROGRESS]
+        await send({"type": "http.response.body", "body": piece, "more_body": following})
+
+
+def port_of(scope: Scope) -> int:
+    """Return the port that a request came in by."""
+    return int((scope.get("server") or ("", 0))[1] or 0)
 
 
 def new_id() -> str:

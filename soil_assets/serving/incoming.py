@@ -6,7 +6,9 @@ Belongs here: the request's JSON and query form, and their checks. Does not belo
 
 from __future__ import annotations
 
+import reprlib
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Annotated, Any, Literal
@@ -17,14 +19,22 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, SkipValidation, ValidationError, model_validator
 
 from soil_assets.errors import BadInput
-from soil_assets.serving.refusals import Refused, too_large
+from soil_assets.serving.body import SMALL
+from soil_assets.serving.lists import MOST_NUMBERS, Lists, parsed
+from soil_assets.serving.refusals import too_large
 from soil_assets.spectra.axis import Axis
 
 Quantity = Literal["absorbance", "reflectance"]
 Scale = Literal["fraction", "percent"]
 Level = Annotated[float, Field(gt=0.0, lt=1.0)]
 _LARGEST_ID = 200
-_FEWEST_BANDS, _MOST_BANDS = 2, 100_000
+_FEWEST_BANDS, _MOST_BANDS = 2, MOST_NUMBERS
+#: Names in a list of properties or levels, keys of an object: more are refused before any is looked at.
+_MOST_NAMES, _MOST_KEYS = 200, 20
+#: Values of a request beside the lists of numbers, for each spectrum it may have.
+_OTHERS_A_SPECTRUM, _OTHERS = 32, 1_000
+_REPR = reprlib.Repr()
+_REPR.maxlevel, _REPR.maxstring, _REPR.maxother = 3, 120, 120
 #: What a request says beside its spectra is remembered up to this many bytes, an axis up to this many bands: clients
 #: say the same again and again.
 _KNOWN_BYTES, _KNOWN_BANDS = 2_000, 5_000
@@ -42,7 +52,9 @@ class AxisIn(_Part):
     )
 
     unit: Literal["cm-1", "nm"]
-    values: Annotated[list[float], Field(min_length=_FEWEST_BANDS, max_length=_MOST_BANDS)] | None = None
+    values: (
+        Annotated[list[float], Field(fail_fast=True, min_length=_FEWEST_BANDS, max_length=_MOST_BANDS)] | None
+    ) = None
     first: Annotated[float, Field(gt=0)] | None = None
     last: Annotated[float, Field(gt=0)] | None = None
 
@@ -77,16 +89,18 @@ class SpectrumIn(_Part):
     """One spectrum; a missing intensity is null."""
 
     id: Annotated[str, Field(min_length=1, max_length=_LARGEST_ID)] | None = None
-    intensities: Annotated[list[float | None], Field(min_length=_FEWEST_BANDS, max_length=_MOST_BANDS)]
+    intensities: Annotated[
+        list[float | None], Field(fail_fast=True, min_length=_FEWEST_BANDS, max_length=_MOST_BANDS)
+    ]
 
 
 class Wanted(_Part):
     """What is wanted of the spectra."""
 
-    properties: Annotated[list[str], Field(min_length=1)] | None = Field(
+    properties: Annotated[list[str], Field(fail_fast=True, min_length=1, max_length=_MOST_NAMES)] | None = Field(
         default=None, description="Properties to predict; all that the service has, when left out."
     )
-    levels: Annotated[list[Level], Field(min_length=1)] | None = Field(
+    levels: Annotated[list[Level], Field(fail_fast=True, min_length=1, max_length=_MOST_NAMES)] | None = Field(
         default=None,
         description="Nominal coverages of the intervals; all that the models have, when left out.",
     )
@@ -139,40 +153,49 @@ class Asked:
         return len(self.spectra)
 
 
-def from_json(body: bytes, most_spectra: int) -> Asked:
+def from_json(
+    body: bytes | bytearray,
+    most_spectra: int,
+    most_values: int = 10_000_000,
+    check: Callable[[], None] = lambda: None,
+) -> Asked:
     """Read a JSON request.
 
     Parameters
     ----------
     body : bytes
-    most_spectra : int
-        More are refused before any of them is looked at.
+    most_spectra, most_values : int
+        More spectra, or more intensities in all, are refused before any of them is looked at.
+    check : callable
+        Called now and then; raises to stop.
 
     Raises
     ------
     Refused
-        400 for what is no JSON, 413 for too many spectra.
+        400 for what is no JSON, 413 for too many spectra or values.
     BadInput
         For JSON that is not a request, with the place.
     """
-    try:
-        raw = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise Refused(
-            400,
-            "the body is not JSON",
-            found=str(error)[:200],
-            mend="send JSON, or a file with its content type",
-        ) from None
+    lists = None
+    if len(body) > SMALL:
+        lists = Lists(body, most_values, _OTHERS_A_SPECTRUM * most_spectra + _OTHERS, check)
+    raw = parsed(body if lists is None else lists.rest)
     spectra = raw.get("spectra") if isinstance(raw, dict) else None
     if isinstance(spectra, list) and len(spectra) > most_spectra:
         raise too_large("too many spectra in one request", f"{len(spectra)}", f"at most {most_spectra}")
+    if isinstance(raw, dict):
+        _few_keys(raw, "")
+        if lists is not None:
+            raw = {name: lists.listed(value) for name, value in raw.items()}
+            if isinstance(raw.get("axis"), dict):
+                _few_keys(raw["axis"], "axis")
+                raw["axis"] = {name: lists.listed(value) for name, value in raw["axis"].items()}
     request, wanted = _beside(raw)
     if not isinstance(spectra, list) or not spectra:
         raise BadInput(
             "there are no spectra", column="spectra", found=_short(spectra), expected="a list of at least one"
         )
-    ids, matrix = _matrix(spectra)
+    ids, matrix = _matrix(spectra, most_values, lists, check)
     if request.quantity == "absorbance" and request.scale == "percent":
         raise BadInput(
             "absorbance is not given in percent", column="scale", found="percent", expected="fraction"
@@ -186,6 +209,15 @@ def from_json(body: bytes, most_spectra: int) -> Asked:
             expected="as many positions as intensities",
         )
     return Asked(ids, matrix, axis, request.quantity, request.scale, wanted)
+
+
+def _few_keys(part: Any, column: str) -> None:
+    """Refuse an object of more keys than any request has: each would become an error of its own."""
+    if isinstance(part, dict) and len(part) > _MOST_KEYS:
+        raise BadInput(
+            "not a valid request", column=column or "(whole)", found=f"{len(part)} keys",
+            expected=f"at most {_MOST_KEYS}",
+        )  # fmt: skip
 
 
 def _beside(raw: Any) -> tuple[PredictRequest, Wanted]:
@@ -203,6 +235,9 @@ def _known(beside: bytes) -> tuple[PredictRequest, Wanted]:
 
 
 def _checked(raw: Any) -> tuple[PredictRequest, Wanted]:
+    if isinstance(raw, dict):
+        _few_keys(raw.get("axis"), "axis")
+        _few_keys(raw.get("versions"), "versions")
     request: PredictRequest = validated(PredictRequest, raw)
     names = Wanted.model_fields
     return request, Wanted.model_construct(**{name: getattr(request, name) for name in names})
@@ -229,47 +264,41 @@ def validated(model: type[Any], raw: Any) -> Any:
         ) from None
 
 
-def _matrix(spectra: list[Any]) -> tuple[list[str], npt.NDArray[np.float32]]:
+def _matrix(
+    spectra: list[Any], most_values: int, lists: Lists | None, check: Callable[[], None]
+) -> tuple[list[str], npt.NDArray[np.float32]]:
     """Return ids and one matrix; numbers that float32 cannot hold become missing, as a detector's overflow is."""
-    ids, rows = [], []
+    ids, rows, bands = [], [], 0
     for i, one in enumerate(spectra):
-        if (
-            not isinstance(one, dict)
-            or not isinstance(one.get("intensities"), list)
-            or len(one) != (2 if "id" in one else 1)
-        ):
+        row = one.get("intensities") if isinstance(one, dict) else None
+        length = lists.length(row) if lists is not None else (len(row) if isinstance(row, list) else None)
+        if length is None or len(one) != (2 if "id" in one else 1):
             raise _not_a_spectrum(i, one)
-        name = one.get("id")
-        if name is not None and not (isinstance(name, str) and 0 < len(name) <= _LARGEST_ID):
+        ids.append(_id(i, one.get("id"), lists))
+        rows.append(row)
+        bands = bands or length
+        if length != bands:
             raise BadInput(
-                "not an id",
+                "the spectra have different numbers of intensities",
                 row=i + 1,
-                column="id",
-                found=_short(name),
-                expected=f"1 to {_LARGEST_ID} letters",
+                column="intensities",
+                found=str(length),
+                expected=f"{bands}, as in row 1",
             )
-        ids.append(str(i + 1) if name is None else name)
-        rows.append(one["intensities"])
-    lengths = {len(r) for r in rows}
-    if len(lengths) > 1:
-        i = next(i for i, r in enumerate(rows) if len(r) != len(rows[0]))
-        raise BadInput(
-            "the spectra have different numbers of intensities",
-            row=i + 1,
-            column="intensities",
-            found=str(len(rows[i])),
-            expected=f"{len(rows[0])}, as in row 1",
-        )
-    bands = lengths.pop()
     if not _FEWEST_BANDS <= bands <= _MOST_BANDS:
         raise BadInput(
             "not a spectrum", row=1, column="intensities", found=f"{bands} intensities",
             expected=f"{_FEWEST_BANDS} to {_MOST_BANDS}",
         )  # fmt: skip
+    few_values(len(rows), bands, most_values)
     matrix = np.empty((len(rows), bands), dtype=np.float32)
     numbers = struct.Struct(f"{bands}d")  # a third of the time numpy needs to find out what a list holds
     with np.errstate(over="ignore"):
-        for i, row in enumerate(rows):
+        for i, given in enumerate(rows):
+            check()
+            row = given if lists is None else lists.listed(given)
+            if len(row) != bands:  # a list of nothing but spaces
+                raise _not_a_spectrum(i, {"intensities": row})
             try:
                 exact = np.frombuffer(numbers.pack(*row))
             except (struct.error, TypeError, OverflowError):
@@ -278,9 +307,41 @@ def _matrix(spectra: list[Any]) -> tuple[list[str], npt.NDArray[np.float32]]:
                 if ((exact == 1.0) | (exact == 0.0)).any():
                     _check_kinds(i, row)
             matrix[i] = exact
-    if not np.isfinite(matrix).all():
-        matrix[~np.isfinite(matrix)] = np.nan
+            if not np.isfinite(matrix[i]).all():
+                matrix[i][~np.isfinite(matrix[i])] = np.nan
     return ids, matrix
+
+
+def few_values(spectra: int, bands: int, most: int) -> None:
+    """Refuse more intensities than a request may have.
+
+    Raises
+    ------
+    Refused
+        413.
+    """
+    if spectra * bands > most:
+        raise too_large(
+            "too many intensities in one request",
+            f"{spectra} spectra of {bands} bands",
+            f"at most {most} intensities",
+        )
+
+
+def _id(i: int, name: Any, lists: Lists | None) -> str:
+    if name is None:
+        return str(i + 1)
+    if lists is not None:
+        name = lists.listed(name)
+    if not (isinstance(name, str) and 0 < len(name) <= _LARGEST_ID):
+        raise BadInput(
+            "not an id",
+            row=i + 1,
+            column="id",
+            found=_short(name),
+            expected=f"1 to {_LARGEST_ID} letters",
+        )
+    return name
 
 
 def _checked_numbers(i: int, row: list[Any]) -> npt.NDArray[np.float64]:
@@ -300,6 +361,7 @@ def _check_kinds(i: int, row: list[Any]) -> None:
 
 def _not_a_spectrum(i: int, one: Any) -> BadInput:
     try:
+        _few_keys(one, "")
         validated(SpectrumIn, one)
     except BadInput as error:
         return BadInput(
@@ -311,5 +373,5 @@ def _not_a_spectrum(i: int, one: Any) -> BadInput:
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
+    text = _REPR.repr(value)
     return text if len(text) <= 120 else f"{text[:117]}..."

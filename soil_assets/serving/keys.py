@@ -6,12 +6,14 @@ plain SHA-256 of it cannot be turned back. Does not belong here: HTTP headers (`
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import hashlib
 import hmac
 import os
 import secrets
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,18 +49,35 @@ class Key:
 class Keys:
     """The keys of a file; without a file everyone may ask.
 
+    While the file is away or cannot be understood no key is taken: what was withdrawn in it is not known.
+
+    Parameters
+    ----------
+    file : Path or None
+    tell : callable
+        Gets the event's name and facts, for logs.
+
     Raises
     ------
     BadInput
         When the file is there and cannot be understood, or is named and not there.
     """
 
-    def __init__(self, file: Path | None) -> None:
+    def __init__(
+        self,
+        file: Path | None,
+        tell: Callable[[str, dict[str, object]], None] = lambda event, facts: None,
+    ) -> None:
         self.file = file
+        self._tell = tell
         self._keys: tuple[Key, ...] = ()
-        self._stamp: tuple[int, int] | None = None
+        self._stamp: tuple[int, ...] | None = None
         self._looked = float("-inf")
+        #: Why no key is taken; empty while the file is as it should be.
+        self.reason = ""
         self._refresh()
+        if self.reason:
+            raise BadInput("the file of API keys cannot be read", file=str(file), found=self.reason)
 
     @property
     def wanted(self) -> bool:
@@ -80,6 +99,13 @@ class Keys:
                 401, "an API key is needed", expected="header Authorization: Bearer <key>", headers=_CHALLENGE
             )
         self._refresh()
+        if self.reason:
+            raise Refused(
+                503,
+                "API keys cannot be checked now",
+                mend="send it again later; whoever runs the service finds the reason in its log",
+                headers={"Retry-After": "10"},
+            )
         digest = hashlib.sha256(offered.encode("utf-8", "surrogateescape")).hexdigest()
         # Every key is compared, each in constant time: how long it takes tells nothing.
         found = [k for k in self._keys if hmac.compare_digest(k.sha256, digest)]
@@ -100,21 +126,21 @@ class Keys:
         now = time.monotonic()
         if self.file is None or now - self._looked < _LOOK_AGAIN:
             return
-        first = self._stamp is None
         self._looked = now
+        reason = ""
         try:
             about = self.file.stat()
-            if (about.st_mtime_ns, about.st_size) != self._stamp:
-                self._keys = read_keys(self.file)
-                self._stamp = (about.st_mtime_ns, about.st_size)
-        except OSError as error:
-            if first:
-                raise BadInput(
-                    "the file of API keys cannot be read", file=str(self.file), found=str(error)
-                ) from None
-        except BadInput:
-            if first:
-                raise  # later, a file that is just being edited leaves the keys as they were
+            stamp = (about.st_mtime_ns, about.st_ctime_ns, about.st_size, about.st_ino)
+            if stamp == self._stamp:
+                return
+            self._keys = read_keys(self.file)
+            self._stamp = stamp
+        except (OSError, BadInput) as error:
+            reason = str(error)
+            self._keys, self._stamp = (), None
+        if reason != self.reason:
+            self._tell("keys", {"usable": not reason, "reason": reason} if reason else {"usable": True})
+        self.reason = reason
 
 
 def read_keys(file: Path) -> tuple[Key, ...]:
@@ -162,6 +188,8 @@ def _key(entry: Any, i: int, file: Path) -> Key:
 def add_key(file: Path, name: str, expires: dt.date | None) -> str:
     """Make a key, add its hash to the file, and return the key: it is shown once and stored nowhere.
 
+    Who makes keys at the same time waits, so that none is lost.
+
     Raises
     ------
     BadInput
@@ -169,17 +197,32 @@ def add_key(file: Path, name: str, expires: dt.date | None) -> str:
     """
     import yaml
 
-    kept = read_keys(file) if file.exists() else ()
-    if any(k.name == safe_key(name) for k in kept):
-        raise BadInput(
-            "there is a key of this name already", found=name, mend="take another name, or remove it first"
-        )
-    key = _PREFIX + secrets.token_urlsafe(32)
-    added = Key(name, hashlib.sha256(key.encode()).hexdigest(), expires)
-    entries = [{k: v for k, v in vars(e).items() if v is not None} for e in (*kept, added)]
+    safe_key(name)
+    file = file.resolve()  # a link stays a link
     file.parent.mkdir(parents=True, exist_ok=True)
-    waiting = file.with_name(f".{file.name}.{os.getpid()}")
-    waiting.touch(mode=0o600)
-    waiting.write_text(yaml.safe_dump(entries, sort_keys=False), encoding="utf-8")
-    waiting.replace(file)
+    with _alone(file):
+        there = read_keys(file) if file.exists() else ()
+        if any(k.name == name for k in there):
+            raise BadInput(
+                "there is a key of this name already",
+                found=name,
+                mend="take another name, or remove it first",
+            )
+        key = _PREFIX + secrets.token_urlsafe(32)
+        added = Key(name, hashlib.sha256(key.encode()).hexdigest(), expires)
+        entries = [{k: v for k, v in vars(e).items() if v is not None} for e in (*there, added)]
+        waiting = file.with_name(f".{file.name}.{os.getpid()}")
+        waiting.touch(mode=0o600)
+        waiting.write_text(yaml.safe_dump(entries, sort_keys=False), encoding="utf-8")
+        waiting.replace(file)
     return key
+
+
+@contextlib.contextmanager
+def _alone(file: Path) -> Iterator[None]:
+    """Hold the lock beside a file of keys: the file itself is replaced, and a lock on it would go with it."""
+    import fcntl
+
+    with open(file.with_name(f".{file.name}.lock"), "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -168,7 +168,8 @@ class LiveModels:
         Raises
         ------
         BadInput
-            When a needed model is missing or refused, or the registry cannot be reached and that is not allowed.
+            When a needed model is missing or refused, the registry cannot be reached and that is not allowed, or
+            local copies cannot be written.
         """
         found: dict[str, LoadedModel] = {}
         for one in self.followed:
@@ -183,6 +184,13 @@ class LiveModels:
                         mend="start the registry, or answer from the last good local copies with --kept-models",
                     ) from None
                 loaded = self._load_kept(one)
+            except OSError as error:
+                raise BadInput(
+                    "the local copy of a model cannot be written",
+                    file=str(error.filename or self.store.folder),
+                    found=error.strerror or str(error),
+                    mend="see that service.models of soil.yaml is a folder with room, which this user may write",
+                ) from None
             if loaded is not None:
                 found[one.name] = loaded
         if not found:
@@ -204,26 +212,23 @@ class LiveModels:
             if one.alias is None:
                 continue
             try:
-                number = self.store.reader.at_alias(one.name, one.alias)
-                before = self._by_name.get(one.name)
-                if number is None or (before is not None and before.version == number):
-                    self.health.refused.pop(one.name, None)
-                    continue
-                moved[one.name] = self.store.load(one.name, number, one.alias)
-                self.store.remember_alias(one.name, one.alias, number)
+                loaded = self._moved(one, one.alias)
             except RegistryUnreachableError as error:
                 reached = False
                 self._unreachable(str(error))
-            except (BadInput, OSError) as error:
-                self._refuse(one.name, str(error))
+            except Exception as error:  # noqa: BLE001  # whatever one model meets, the others are looked at
+                self._refuse(one.name, _reason(error))
+            else:
+                if loaded is not None:
+                    moved[one.name] = loaded
         if reached and self.health.unreachable_since is not None:
             self.health.unreachable_since, self.health.reason = None, ""
             self._tell("registry", {"reachable": True})
         for name, loaded in moved.items():
             try:  # one by one: a version that cannot answer does not hold the others back
                 together = Snapshot.of(list({**self._by_name, name: loaded}.values()))
-            except BadInput as error:
-                self._refuse(name, str(error))
+            except Exception as error:  # noqa: BLE001  # nor does one that fails in a way of its own
+                self._refuse(name, _reason(error))
                 continue
             before = self._by_name.get(name)
             self._by_name = {**self._by_name, name: loaded}
@@ -235,6 +240,17 @@ class LiveModels:
                 {"model": name, "version": loaded.version, "before": before.version if before else None,
                  "sha256": loaded.digest[:16]},
             )  # fmt: skip
+
+    def _moved(self, one: Followed, alias: str) -> LoadedModel | None:
+        """Return the version that an alias names now; None when it is the one that answers, or there is none."""
+        number = self.store.reader.at_alias(one.name, alias)
+        before = self._by_name.get(one.name)
+        if number is None or (before is not None and before.version == number):
+            self.health.refused.pop(one.name, None)
+            return None
+        loaded = self.store.load(one.name, number, alias)
+        self.store.remember_alias(one.name, alias, number)
+        return loaded
 
     def watch(self, seconds: float) -> None:
         """Refresh every so often in a thread of its own; nothing to do where every version is pinned."""
@@ -300,3 +316,7 @@ class LiveModels:
         if self.health.refused.get(name) != reason:
             self._tell("refused", {"model": name, "reason": reason})
         self.health.refused[name] = reason
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, BadInput) else f"{type(error).__name__}: {error}"

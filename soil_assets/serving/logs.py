@@ -6,6 +6,7 @@ keys nor spectra.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from typing import Any, TextIO
@@ -31,5 +32,6 @@ class EventLog:
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03d}Z"
         line = orjson.dumps({"time": stamp, "event": event, **facts}, default=str).decode()
         stream = self._stream or sys.stdout
-        stream.write(line + "\n")
-        stream.flush()
+        with contextlib.suppress(OSError):  # a full disk under the log must not end requests
+            stream.write(line + "\n")
+            stream.flush()

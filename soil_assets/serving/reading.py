@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import re
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -24,22 +25,28 @@ import numpy as np
 from pydantic import ConfigDict, Field
 
 from soil_assets.errors import BadInput
-from soil_assets.serving.incoming import Asked, Quantity, Scale, Wanted
-from soil_assets.serving.refusals import Refused
+from soil_assets.serving.incoming import Asked, Quantity, Scale, Wanted, few_values
+from soil_assets.serving.places import Lane
+from soil_assets.serving.refusals import Refused, too_large
 from soil_assets.serving.settings import Service
 from soil_assets.spectra.axis import Axis
 
 #: A fresh process after this many files: whatever a format's library leaks goes with the old one.
 _FILES_A_PROCESS = 200
+#: What a file may need beside the libraries that read it: so much, and so many times its size.
+_ROOM, _ROOM_RATIO = 96 << 20, 12
 #: The process ends, and its memory is free, when no file came for this long.
 IDLE_SECONDS = 10.0
 _LONGEST_LINE = 64 << 20
-_MEMORY = 4 << 30
 _ENVIRONMENT = (
     "PATH", "PYTHONPATH", "VIRTUAL_ENV", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SYSTEMROOT",
-    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS",
 )  # fmt: skip
 #: A semicolon that stands in no brackets.
+#: Threads and allocators that take memory ahead would count as the file's.
+_FRUGAL = {
+    "ARROW_DEFAULT_MEMORY_POOL": "system", "ARROW_IO_THREADS": "1", "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2",
+}  # fmt: skip
 _BETWEEN_NOTES = re.compile(r"; (?![^(]*\))")
 
 
@@ -65,22 +72,28 @@ class FileReader:
         self.service = service
         self._process: asyncio.subprocess.Process | None = None
         self._left = 0
-        self._turn = asyncio.Lock()
+        self._lane = Lane()
         self._rest: asyncio.TimerHandle | None = None
         self._ending: asyncio.Task[None] | None = None
 
-    async def read(self, content: bytes, query: FileQuery) -> Asked:
-        """Return the spectra of a file.
+    @contextlib.asynccontextmanager
+    async def turn(self, client: str) -> AsyncIterator[None]:
+        """Wait for a turn, and hold it: files are read one at a time."""
+        async with self._lane.turn(client):
+            yield
+
+    async def read(self, content: bytes | bytearray, query: FileQuery) -> Asked:
+        """Return the spectra of a file; the caller has a turn.
 
         Raises
         ------
         BadInput
             Whatever the readers say of the file.
         Refused
-            422 when reading takes longer, or more memory, than a file may.
+            422 when reading takes longer, or more memory, than a file may; 503 when there is no room for it.
         """
-        async with self._turn, self._awake():
-            with tempfile.TemporaryDirectory(prefix="soil-upload-") as folder:
+        async with self._awake():
+            with _folder() as folder:
                 file = Path(folder) / _plain_name(query.filename)
                 await asyncio.to_thread(file.write_bytes, content)
                 told = await self._ask(
@@ -88,12 +101,15 @@ class FileReader:
                         "file": str(file),
                         "out": f"{folder}/.spectra.npz",
                         "most": self.service.max_spectra,
-                        "bytes": self.service.max_unpacked_mb << 20,
+                        "values": self.service.max_values,
+                        "bytes": self.service.max_file_mb << 20,
                         "stated": {n: getattr(query, n) for n in ("quantity", "scale", "axis_unit")},
                     }
                 )
                 if "error" in told:
-                    raise BadInput(**{**told["error"], "file": told["error"].get("file") or file.name})
+                    facts = {**told["error"], "file": told["error"].get("file") or file.name}
+                    status = facts.pop("status", 422)
+                    raise Refused(status, facts.pop("what"), **facts)
                 return await asyncio.to_thread(_asked, told, f"{folder}/.spectra.npz", query)
 
     @contextlib.asynccontextmanager
@@ -111,8 +127,8 @@ class FileReader:
         self._ending = asyncio.ensure_future(self._end())  # kept: a task that nobody holds may vanish
 
     async def _end(self) -> None:
-        if not self._turn.locked():
-            async with self._turn:
+        if not self._lane.busy:
+            async with self._lane.turn(""):
                 await self._stop()
 
     async def close(self) -> None:
@@ -164,11 +180,40 @@ class FileReader:
                 stderr=asyncio.subprocess.DEVNULL,
                 limit=_LONGEST_LINE,
                 # What reads strangers' files gets none of the service's secrets.
-                env={k: v for k, v in os.environ.items() if k in _ENVIRONMENT},
+                env={**{k: v for k, v in os.environ.items() if k in _ENVIRONMENT}, **_FRUGAL},
             )
             self._left = _FILES_A_PROCESS
         self._left -= 1
         return self._process
+
+
+@contextlib.contextmanager
+def _folder() -> Iterator[str]:
+    """Give a folder of its own for an upload.
+
+    Raises
+    ------
+    Refused
+        503 when there is no room.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix="soil-upload-", ignore_cleanup_errors=True) as folder:
+            yield folder
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise
+        raise no_room(error) from None
+
+
+def no_room(error: OSError) -> Refused:
+    """Return the refusal of an upload that cannot be put down."""
+    return Refused(
+        503,
+        "there is no room for an uploaded file",
+        found=error.strerror,
+        mend="send it again later; whoever runs the service: the folder for temporary files must hold service.max_file_mb",
+        headers={"Retry-After": "10"},
+    )
 
 
 def _asked(told: dict[str, Any], file: str, query: FileQuery) -> Asked:
@@ -199,18 +244,31 @@ def _plain_name(name: str) -> str:
 
 def _serve() -> None:
     """Read tasks from standard input until it ends; answer each with a line."""
-    import resource
     import warnings
 
+    import soil_assets.spectra.read  # noqa: F401  # what is loaded now is not counted as the file's
+
     warnings.filterwarnings("ignore")
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # a library that prints must not write into the answers
     for line in sys.stdin.buffer:
-        told = json.dumps(_read(json.loads(line)), ensure_ascii=False)
+        task = json.loads(line)
+        _limit_memory(_ROOM + _ROOM_RATIO * os.path.getsize(task["file"]))
+        told = json.dumps(_read(task), ensure_ascii=False)
         answers.write(
             told.encode("utf-8", "replace") + b"\n"
         )  # a damaged name has letters that no text can hold
+
+
+def _limit_memory(more: int) -> None:
+    """Let this process have so much more memory than it has now."""
+    import resource
+
+    with contextlib.suppress(OSError):  # no /proc: another system, where the service is tried and not run
+        with open("/proc/self/statm", encoding="ascii") as sizes:
+            pages = int(sizes.read().split()[5])  # data and stack, which is what RLIMIT_DATA bounds
+        most = pages * resource.getpagesize() + more
+        resource.setrlimit(resource.RLIMIT_DATA, (most, resource.getrlimit(resource.RLIMIT_DATA)[1]))
 
 
 def _read(task: dict[str, Any]) -> dict[str, Any]:
@@ -220,13 +278,24 @@ def _read(task: dict[str, Any]) -> dict[str, Any]:
     limits = Limits(file_bytes=task["bytes"], total_bytes=task["bytes"], files=task["most"])
     try:
         batch = read(task["file"], ReadOptions(limits=limits, **task["stated"]))
-        if not 0 < len(batch) <= task["most"]:
-            raise BadInput("too many spectra", found=str(len(batch)), expected=f"1 to {task['most']}")
+        if not len(batch):
+            raise BadInput("no spectra in it")
+        if len(batch) > task["most"]:
+            raise too_large("too many spectra in one file", str(len(batch)), f"at most {task['most']}")
+        few_values(*batch.spectra.shape, task["values"])
+        os.unlink(task["file"])  # its room is needed for what was read
         np.savez(task["out"], spectra=batch.spectra, positions=batch.axis.values)
+    except Refused as error:
+        return {"error": {**error.to_dict(), "status": error.status}}
     except BadInput as error:
         return {"error": {k: _told(v, task) for k, v in error.to_dict().items()}}
     except MemoryError:
         return {"error": {"what": "the file needs more memory to read than a file may take"}}
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        refusal = no_room(error)
+        return {"error": {**refusal.to_dict(), "status": refusal.status}}
     samples = batch.samples
     ids = [
         str(i + 1) if name != name or name is None else str(name)[:200]

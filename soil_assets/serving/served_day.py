@@ -7,7 +7,6 @@ Does not belong here: writing the log (``serving.prediction_log``), judging the 
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from soil_assets.errors import BadInput
+from soil_assets.serving.log_files import DAY
 from soil_assets.spectra.axis import Axis
 from soil_assets.spectra.batch import SpectralBatch, concatenate
 from soil_assets.spectra.harmonise import harmonise
@@ -25,7 +25,8 @@ from soil_assets.storage import Store
 if TYPE_CHECKING:
     from soil_assets.spectra.batch import Quantity
 
-_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+#: How often a day is read again when its files change meanwhile.
+_LOOKS = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +60,7 @@ class ServedDay:
 
 def days(store: Store) -> list[str]:
     """Return the days that the log has, sorted."""
-    return [name for name in store.folders() if _DAY.fullmatch(name)]
+    return [name for name in store.folders() if DAY.fullmatch(name)]
 
 
 def read_day(store: Store, day: str, axis: Axis, quantity: Quantity) -> ServedDay:
@@ -74,6 +75,15 @@ def read_day(store: Store, day: str, axis: Axis, quantity: Quantity) -> ServedDa
     axis, quantity
         What the models see.
     """
+    for _ in range(_LOOKS):
+        try:
+            return _read(store, day, axis, quantity)
+        except FileNotFoundError:  # the service has put files together since they were listed
+            continue
+    raise BadInput("the day's files change all the time", file=day, mend="read it when the day is over")
+
+
+def _read(store: Store, day: str, axis: Axis, quantity: Quantity) -> ServedDay:
     keys = [k for k in store.files(day) if k.endswith(".parquet")]
     parts: list[SpectralBatch] = []
     notes: list[str] = []

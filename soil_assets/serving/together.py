@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from soil_assets.spectra.batch import Quantity, Scale
 
 FloatArray = npt.NDArray[np.float64]
-#: Spectra worked on at a time: a few megabytes, which stay in the processor's cache.
-CHUNK = 256
+#: Spectra worked on at a time, and intensities: a few megabytes, which stay in the processor's cache.
+CHUNK, _CHUNK_VALUES = 256, 500_000
 _AXES_MET = 32
 
 
@@ -98,12 +98,17 @@ class ModelSet:
         for group in self._groups(properties):
             first = self.models[group[0]]
             same = self._same(axis, first.axis)
+            step = max(1, min(CHUNK, _CHUNK_VALUES // max(len(axis), len(first.axis))))
 
             def work(
-                start: int, group: Sequence[str] = group, first: SoilModel = first, same: bool = same
+                start: int,
+                group: Sequence[str] = group,
+                first: SoilModel = first,
+                same: bool = same,
+                step: int = step,
             ) -> Any:
                 check_time()
-                part = matrix_in(spectra[start : start + CHUNK], quantity, scale, first.quantity)
+                part = matrix_in(spectra[start : start + step], quantity, scale, first.quantity)
                 with np.errstate(all="ignore"):  # what a damaged spectrum does to numbers is told in words
                     on_axis = part if same else matrix_on(part, axis, first.axis)
                     return self._one(on_axis, group) if len(spectra) == 1 else self._piece(on_axis, group)
@@ -113,7 +118,7 @@ class ModelSet:
             if len(spectra) == 1:
                 answers |= work(0)
                 continue
-            starts = range(0, len(spectra), CHUNK)
+            starts = range(0, len(spectra), step)
             mapped = executor.map if executor is not None and len(starts) > 1 else map
             pieces = list(mapped(partial(work), starts))
             for i, prop in enumerate(group):

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 import yaml
 
 from soil_assets_tests.delivery.servers import BIN, answers, free_port, postgres, process, s3
@@ -27,6 +28,7 @@ pytest.importorskip("uvicorn")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 SECRETS = {
     "SOIL_POSTGRES_PASSWORD": "unused-on-loopback", "SOIL_MLFLOW_PASSWORD": "a-long-enough-password",
+    "SOIL_MLFLOW_PLATFORM_PASSWORD": "another-long-password", "SOIL_MLFLOW_READER_PASSWORD": "one-more-long-password",
     "SOIL_FLASK_SECRET": "of-this-test", "SOIL_S3_KEY": "GK" + "0" * 24, "SOIL_S3_SECRET": "1" * 64,
     "SOIL_STORE_SECRET": "2" * 64,
 }  # fmt: skip
@@ -243,6 +245,35 @@ def test_mlflow_wants_a_user_and_keeps_models_in_the_store(platform: Composed, t
     with process(command, lambda: answers(ready), env=env, folder=tmp_path):
         assert ask(ready)["models"] == {"soil-clay": 1}
     assert not answers_without_a_user(address)
+
+
+def test_only_the_registry_knows_its_administrator(platform: Composed) -> None:
+    for name in ("code", "webserver", "daemon", "metrics", "service"):
+        command, env = platform.command(name, platform.folder / "data")
+        assert SECRETS["SOIL_MLFLOW_PASSWORD"] not in "\n".join([*command, *env.values()])
+    address = f"http://127.0.0.1:{platform.ports['mlflow']}"
+    make_a_user = f"{address}/api/2.0/mlflow/users/create"
+    create = f"{address}/api/2.0/mlflow/registered-models/create"
+    for user, secret, status in (
+        ("platform", "SOIL_MLFLOW_PLATFORM_PASSWORD", 200),
+        ("reader", "SOIL_MLFLOW_READER_PASSWORD", None),
+    ):
+        who = (user, SECRETS[secret])
+        new = {"username": f"friend-of-{user}", "password": "a-long-enough-password"}
+        assert requests.post(make_a_user, json=new, auth=who, timeout=60).status_code == 403
+        reply = requests.post(create, json={"name": f"soil-of-{user}"}, auth=who, timeout=60)
+        assert status is None or reply.status_code == status, reply.text
+
+
+def test_who_reads_changes_nothing_of_the_platforms(platform: Composed) -> None:
+    address = f"http://127.0.0.1:{platform.ports['mlflow']}/api/2.0/mlflow/registered-models"
+    reader = ("reader", SECRETS["SOIL_MLFLOW_READER_PASSWORD"])
+    owner = ("platform", SECRETS["SOIL_MLFLOW_PLATFORM_PASSWORD"])
+    requests.post(f"{address}/create", json={"name": "soil-owned"}, auth=owner, timeout=60).raise_for_status()
+    assert requests.get(f"{address}/get?name=soil-owned", auth=reader, timeout=60).status_code == 200
+    changes = {"name": "soil-owned", "description": "changed"}
+    for who, status in ((reader, 403), (owner, 200)):
+        assert requests.patch(f"{address}/update", json=changes, auth=who, timeout=60).status_code == status
 
 
 def answers_without_a_user(address: str) -> bool:

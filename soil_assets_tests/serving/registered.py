@@ -111,7 +111,7 @@ def client_of(home: Home, *names: str, log: EventLog | None = None, **settings: 
     service = PredictionService(chosen, QualityPolicy(), live, log or EventLog(_Nowhere()), str(home.folder))
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(configuration(service, "127.0.0.1", 0))
+        server = uvicorn.Server(configuration(service))
         thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
         thread.start()
         while not server.started and thread.is_alive():

@@ -5,6 +5,9 @@ from __future__ import annotations
 import datetime as dt
 import io
 import json
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -58,11 +61,58 @@ def test_a_withdrawn_key_stops_without_a_restart(tmp_path: Path, monkeypatch: py
     key = add_key(file, "lab-a", None)
     keys = Keys(file)
     assert keys.name_of(key) == "lab-a"
-    file.write_text("- name: [")  # someone is editing: the keys stay as they were
-    assert keys.name_of(key) == "lab-a"
     file.write_text("[]")
     with pytest.raises(Refused, match="not known"):
         keys.name_of(key)
+
+
+def _delete(file: Path) -> None:
+    file.unlink()
+
+
+def _break(file: Path) -> None:
+    file.write_text("- name: [")
+
+
+def _be_a_folder(file: Path) -> None:
+    file.unlink()
+    file.mkdir()
+
+
+def _break_an_entry(file: Path) -> None:
+    file.write_text(file.read_text() + "- name: lab-b\n")
+
+
+@pytest.mark.parametrize("harm", [_delete, _break, _be_a_folder, _break_an_entry])
+def test_no_key_is_taken_while_its_file_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: Callable[[Path], None]
+) -> None:
+    monkeypatch.setattr(keys_module, "_LOOK_AGAIN", 0.0)
+    file, events = tmp_path / "keys.yaml", []
+    key = add_key(file, "lab-a", None)
+    whole = file.read_text()
+    keys = Keys(file, lambda event, facts: events.append((event, facts["usable"])))
+    harm(file)
+    for _ in range(2):
+        with pytest.raises(Refused, match="cannot be checked") as caught:
+            keys.name_of(key)
+        assert caught.value.status == 503
+        assert caught.value.headers["Retry-After"]
+    assert events == [("keys", False)]  # said once
+    if file.is_dir():
+        file.rmdir()
+    file.write_text(whole)
+    assert keys.name_of(key) == "lab-a"
+    assert events == [("keys", False), ("keys", True)]
+
+
+def test_keys_made_at_once_are_all_there(tmp_path: Path) -> None:
+    file = tmp_path / "keys.yaml"
+    code = "import sys; from pathlib import Path; from soil_assets.serving.keys import add_key; add_key(Path(sys.argv[1]), sys.argv[2], None)"
+    names = [f"lab-{i}" for i in range(6)]
+    makers = [subprocess.Popen([sys.executable, "-c", code, file, name]) for name in names]
+    assert [m.wait(60) for m in makers] == [0] * 6
+    assert sorted(k.name for k in read_keys(file)) == names
 
 
 @pytest.mark.parametrize(

@@ -249,3 +249,63 @@ def test_files_of_a_version_are_read_where_they_are(home: Home, tmp_path: Path) 
     live.start()
     np.testing.assert_allclose(clay(live), model().predict(field().take([60]))["value"].iloc[0], rtol=1e-9)
     memory.rm("/models", recursive=True)
+
+
+@pytest.mark.parametrize("number", ["x", "", "-1", "1.5", "99999999999", "0"])
+@pytest.mark.parametrize("order", [("soil-ph@staging", "soil-clay@staging"), ("soil-clay@staging", "soil-ph@staging")])
+def test_an_alias_that_names_no_number_holds_no_other_model_back(
+    home: Home, number: str, order: tuple[str, ...]
+) -> None:
+    told: Events = []
+    live = live_models(home, *order, told=told)
+    live.start()
+    with sqlite3.connect(home.folder / "mlflow.db") as registry:
+        registry.execute("UPDATE registered_model_aliases SET version = ? WHERE name = 'soil-ph'", (number,))
+    registry.close()
+    home.point("soil-clay", "staging", 2)
+    for _ in range(2):
+        live.refresh()
+    assert {m.name: m.version for m in live.current.models.values()} == {"soil-clay": 2, "soil-ph": 1}
+    assert "soil-ph" in live.health.refused
+    assert [f["model"] for e, f in told if e == "refused"] == ["soil-ph"]  # said once
+    home.point("soil-ph", "staging", 1)
+    live.refresh()
+    assert live.health.refused == {}
+
+
+def test_a_registry_without_its_tables_is_a_registry_away(home: Home) -> None:
+    (home.folder / "mlflow.db").write_bytes(b"")
+    with pytest.raises(BadInput, match="cannot be reached"):
+        live_models(home).start()
+
+
+@pytest.mark.parametrize("content", ["null", '{"version": null}', '{"digest": null}', "[]", "{"])
+def test_notes_of_local_copies_that_say_nothing(home: Home, content: str) -> None:
+    live_models(home).start()
+    for note in (home.folder / "models" / "soil-clay").glob("*.json"):
+        note.write_text(content)
+    live_models(home).start()  # fetched again
+    for note in (home.folder / "models" / "soil-clay").glob("*.json"):
+        note.write_text(content)
+    (home.folder / "mlflow.db").unlink()
+    with pytest.raises(BadInput, match="no local copy"):
+        live_models(home).start(from_kept=True)
+
+
+def test_a_full_disk_under_local_copies(home: Home, small_disk: Path) -> None:
+    (small_disk / "rest").write_bytes(bytes(_free(small_disk)))
+    (home.folder / "models").symlink_to(small_disk)
+    with pytest.raises(BadInput, match="local copy of a model cannot be written"):
+        live_models(home).start()
+    (small_disk / "rest").unlink()
+    live = live_models(home, "soil-clay@staging")
+    live.start()
+    (small_disk / "rest").write_bytes(bytes(_free(small_disk)))
+    home.point("soil-clay", "staging", 2)
+    live.refresh()
+    assert live.current.models["clay"].version == 1
+    assert "No space left" in live.health.refused["soil-clay"]
+
+
+def _free(folder: Path) -> int:
+    return shutil.disk_usage(folder).free

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import requests
 
 from soil_assets.serving.describe import EXAMPLE
 from soil_assets.spectra.parquet import to_parquet
@@ -305,13 +306,13 @@ def test_limits(shared_home: Home, home: Home) -> None:
             in refused(client, 413, data=packed, headers={**JSON, "content-encoding": "gzip"})["what"]
         )
         assert refused(client, 422, data=packed, headers={**FILE})["what"]
-        said = refused(client, 422, data=_parquet([60, 61, 62]), headers=FILE)
-        assert said["what"] == "too many spectra"
+        said = refused(client, 413, data=_parquet([60, 61, 62]), headers=FILE)
+        assert said["what"] == "too many spectra in one file"
 
 
 def test_a_million_spectra_are_refused_before_any_is_looked_at(client: Client) -> None:
     text = b'{"spectra": [' + b",".join([b"{}"] * 1_000_000) + b'], "quantity": "absorbance"}'
-    assert refused(client, 413, data=text, headers=JSON)["found"] == "1000000"
+    assert refused(client, 413, data=text, headers=JSON)["what"] == "too many values in one request"
 
 
 def test_a_body_of_unknown_length_stops_at_the_limit(home: Home) -> None:
@@ -333,11 +334,12 @@ def test_too_long_an_answer_is_given_up(home: Home) -> None:
 
 
 def test_a_busy_service_says_so(home: Home) -> None:
-    with client_of(home, max_requests=1) as client, client.service.turn():
-        reply = client.post("/v1/predict", json=body([60]))
+    with client_of(home, max_requests=1) as client, client.service.places.place("another"):
+        reply = client.post("/v1/predict?filename=a.parquet", data=_parquet([60]), headers=FILE)
         assert reply.status_code == 503
         assert reply.headers["retry-after"] == "1"
         assert client.get("/healthz").status_code == 200
+        assert client.post("/v1/predict", json=body([60])).status_code == 200  # has a lane of its own
 
 
 def test_models_and_probes(client: Client) -> None:
@@ -385,30 +387,35 @@ def test_a_damaged_name_is_still_a_name(client: Client, name: bytes) -> None:
 
 
 def test_large_requests_are_answered_one_at_a_time(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Numbers take several times the room of their text while they are read."""
+    """What is worked on holds several times the room of what was sent."""
     import threading
     import time
 
     from soil_assets.serving import service as module
 
-    monkeypatch.setattr(module, "LARGE", 100)
+    answer, at_once, most = module._Work.of, 0, 0
+
+    def watched(*args: Any) -> bytes:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        time.sleep(0.05)
+        at_once -= 1
+        return answer(*args)
+
+    monkeypatch.setattr(module._Work, "of", watched)
+    large = json.dumps(body(range(60, 70)) | {"spectra": body(range(60, 70))["spectra"] * 10}).encode()
+    statuses = []
     with client_of(home) as client:
-        answer, at_once, most = client.service._answer, 0, 0
-
-        def watched(*args: Any) -> bytes:
-            nonlocal at_once, most
-            at_once += 1
-            most = max(most, at_once)
-            time.sleep(0.05)
-            at_once -= 1
-            return answer(*args)
-
-        monkeypatch.setattr(client.service, "_answer", watched)
+        url = f"http://127.0.0.1:{client.port}/v1/predict"
         senders = [
-            threading.Thread(target=lambda: client.post("/v1/predict", json=body([60]))) for _ in range(4)
+            threading.Thread(
+                target=lambda: statuses.append(requests.post(url, data=large, headers=JSON, timeout=60).status_code)
+            )
+            for _ in range(4)
         ]
         for s in senders:
             s.start()
         for s in senders:
             s.join()
-    assert most == 1
+    assert (statuses, most) == ([200] * 4, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import socket
 import subprocess
@@ -90,6 +91,25 @@ def test_a_start_that_cannot_be(home: Home, arguments: tuple[str, ...], word: st
     code, said = stopped(home, *arguments)
     assert code == 2, said
     assert word in said
+    assert "Traceback" not in said
+
+
+def test_a_full_disk_stops_the_start_without_a_traceback(home: Home, small_disk: Path) -> None:
+    (small_disk / "rest").write_bytes(bytes(shutil.disk_usage(small_disk).free))
+    (home.folder / "models").symlink_to(small_disk)
+    code, said = stopped(home)
+    assert code == 2, said
+    assert "local copy of a model cannot be written" in said
+    assert "Traceback" not in said
+
+
+def test_a_port_that_is_taken_stops_the_start(home: Home) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        code, said = stopped(home, "--port", str(other.getsockname()[1]))
+    assert code == 2, said
+    assert "cannot listen" in said
     assert "Traceback" not in said
 
 
@@ -189,15 +209,16 @@ from soil_assets.serving.live import Followed, LiveModels
 from soil_assets.serving.model_store import ModelStore
 from soil_assets.serving.incoming import from_json
 from soil_assets.serving.server import configuration
+from soil_assets.serving import service as service_module
 from soil_assets.serving.service import PredictionService
 from soil_assets.serving.settings import Service
 store = ModelStore(Path({str(home.folder)!r}) / "models", reader_of({home.tracking_uri!r}), print)
 live = LiveModels(store, [Followed.parse("soil-clay=1")], lambda *_: None)
 live.start()
 service = PredictionService(Service(predictions=""), QualityPolicy(), live, lambda *_: None, "")
-configuration(service, "127.0.0.1", 0)
+configuration(service)
 asked = from_json(Path({str(tmp_path / "body.json")!r}).read_bytes(), 10)
-service._answer(asked, "id", {{}}, 1e18)
+service_module._Work(service, service.bodies.account(), "", "id", {{}}).of(asked)
 heavy = ("dagster", "mlflow", "great_expectations", "pandas", "pyarrow", "sklearn", "chemotools", "matplotlib", "yaml")
 print("loaded:", sorted(m for m in heavy if m in sys.modules))
 """

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from soil_assets.serving import reading
+from soil_assets.serving.incoming import Asked
 from soil_assets.serving.reading import FileQuery, FileReader
 from soil_assets.serving.settings import Service
 
@@ -15,6 +16,11 @@ TABLE = "\n".join(
     [",".join(["sample_id", *map(str, _BANDS)]), ",".join(["a", *(str(b / 5000) for b in _BANDS)])]
 ).encode()
 QUERY = FileQuery(filename="a.csv", quantity="absorbance", axis_unit="cm-1")
+
+
+async def read_in_turn(files: FileReader) -> Asked:
+    async with files.turn("a client"):
+        return await files.read(TABLE, QUERY)
 
 
 async def gone(process: asyncio.subprocess.Process) -> None:
@@ -45,7 +51,7 @@ def test_files_that_come_one_after_another_share_it(monkeypatch: pytest.MonkeyPa
 
     async def story() -> None:
         files = FileReader(Service())
-        answers = await asyncio.gather(*(files.read(TABLE, QUERY) for _ in range(3)))
+        answers = await asyncio.gather(*(read_in_turn(files) for _ in range(3)))
         assert [a.ids for a in answers] == [["a"]] * 3
         process = files._process
         assert process is not None
@@ -61,7 +67,7 @@ def test_a_file_under_way_is_not_cut_by_the_rest_of_the_one_before(monkeypatch: 
     async def story() -> None:
         files = FileReader(Service())
         await files.read(TABLE, QUERY)
-        async with files._turn:  # the next one has begun just as the time of rest is over
+        async with files.turn("a client"):  # the next one has begun just as the time of rest is over
             await files._end()
             assert files._process is not None
         await files._end()

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import http.server
+import json
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -79,3 +84,102 @@ def test_an_address_that_cannot_be_read_keeps_its_password() -> None:
         reader_of("postgresql://soil:secret@db/mlflow")
     assert "secret" not in str(caught.value)
     assert caught.value.found == "postgresql://..."
+
+
+# -- servers that answer in ways of their own -------------------------------------------------------------
+
+
+class Odd(http.server.ThreadingHTTPServer):
+    """Answers every request with one status, headers and JSON; notes the headers that it got."""
+
+    daemon_threads = True
+
+    def __init__(self, status: int, headers: dict[str, str], answer: Any) -> None:
+        super().__init__(("127.0.0.1", 0), _Answers)
+        self.status, self.extra, self.answer = status, headers, answer
+        self.headers_got: list[dict[str, str]] = []
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class _Answers(http.server.BaseHTTPRequestHandler):
+    server: Odd
+
+    def do_GET(self) -> None:
+        self.server.headers_got.append(dict(self.headers))
+        content = json.dumps(self.server.answer).encode()
+        self.send_response(self.server.status)
+        for name, value in {"Content-Length": str(len(content)), **self.server.extra}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        return
+
+
+@contextmanager
+def odd(answer: Any = None, status: int = 200, **headers: str) -> Iterator[Odd]:
+    with Odd(status, headers, answer) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+FINE = {"model_version": {"name": "soil-clay", "version": "3"}, "artifact_uri": "/nowhere"}
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("scheme", ["http", "https", "ftp"])
+def test_credentials_go_to_no_other_host(status: int, scheme: str) -> None:
+    with odd(FINE) as other:
+        address = other.address.replace("http", scheme)
+        with odd(status=status, Location=f"{address}/api/2.0/mlflow/registered-models/alias") as first:
+            reader = RestReader(first.address, USER)
+            with pytest.raises(RegistryUnreachableError):
+                reader.at_alias("soil-clay", "staging")
+            with pytest.raises(RegistryUnreachableError):
+                reader.read("mlflow-artifacts:/1/2", "model.json")
+        assert other.headers_got == []
+
+
+def test_a_redirect_on_the_same_host_is_followed() -> None:
+    with odd(FINE) as server:
+        reader = RestReader(server.address, USER)
+        assert reader.at_alias("soil-clay", "staging") == 3
+        server.status, server.extra = 302, {"Location": "/elsewhere"}
+        with pytest.raises(RegistryUnreachableError, match="status 302"):  # in a circle, until urllib gives up
+            reader.at_alias("soil-clay", "staging")
+        assert len(server.headers_got) > 2
+
+
+@pytest.mark.parametrize("version", [None, "", "x", "-1", "0", 1.5, True, [], {}, "9" * 5_000, "\u0663"])
+def test_a_version_that_is_no_number_is_bad_input(version: Any) -> None:
+    with odd({"model_version": {"version": version}}) as server, pytest.raises(BadInput, match="not understood"):
+        RestReader(server.address, {}).at_alias("soil-clay", "staging")
+
+
+@pytest.mark.parametrize("answer", [None, [], 7, {}, {"model_version": None}, {"model_version": "3"}])
+def test_an_answer_of_another_form_is_not_taken_for_none(answer: Any) -> None:
+    with odd(answer) as server:
+        reader = RestReader(server.address, {})
+        for ask in (lambda: reader.at_alias("soil-clay", "staging"), lambda: reader.version("soil-clay", 3)):
+            with pytest.raises(BadInput, match="not understood"):
+                ask()
+
+
+def test_what_may_be_missing_of_a_version() -> None:
+    answer = {"model_version": {"tags": None, "run_id": None, "version": 3}, "artifact_uri": "/models/3"}
+    with odd(answer) as server:
+        found = RestReader(server.address, {}).version("soil-clay", 3)
+        assert found is not None
+        assert (found.location, found.run_id, found.tags) == ("/models/3", "", {})
+        server.answer = {**answer, "artifact_uri": None}
+        with pytest.raises(BadInput, match="not understood"):
+            RestReader(server.address, {}).version("soil-clay", 3)
