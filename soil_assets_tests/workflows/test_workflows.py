@@ -111,7 +111,9 @@ def test_documentation_is_neither_trained_nor_judged_and_gets_its_comment(
     sha = commit(repo, "reads better")
     ran = validate(repo, 2, tmp_path / "artifacts")
     assert ran.ok, ran.output
-    assert not [step for step, _ in ran.steps if step.startswith(("soil --repository", "soil baseline", "dvc"))]
+    assert not [
+        step for step, _ in ran.steps if step.startswith(("soil --repository", "soil baseline", "dvc"))
+    ]
     fake.pull(2, sha)
     fake.change(2, "README.md")
     posted = comment(main, fake, tmp_path / "artifacts", completed(sha))
