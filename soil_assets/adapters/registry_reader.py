@@ -174,7 +174,11 @@ class RestReader:
     def at_alias(self, name: str, alias: str) -> int | None:
         """See :class:`RegistryReader`."""
         found = self._ask("registered-models/alias", name=name, alias=alias)
-        return None if found is None else _number(_part(found, "model_version").get("version"), f"{name}@{alias}")
+        return (
+            None
+            if found is None
+            else _number(_part(found, "model_version").get("version"), f"{name}@{alias}")
+        )
 
     def version(self, name: str, number: int) -> FoundVersion | None:
         """See :class:`RegistryReader`."""
@@ -202,7 +206,9 @@ class RestReader:
         try:
             return self._get(f"{self.address}/api/2.0/mlflow-artifacts/artifacts/{path}")
         except (_Missing, _Denied):
-            raise RegistryUnreachableError(f"the registry does not give a file of the model: {file}") from None
+            raise RegistryUnreachableError(
+                f"the registry does not give a file of the model: {file}"
+            ) from None
 
     def _ask(self, question: str, **values: str) -> dict[str, Any] | None:
         query = urllib.parse.urlencode(values)

@@ -276,7 +276,9 @@ def answer(
     text = bytearray(orjson.dumps(head)[:-1] + b',"samples":[')
     for start in range(0, len(asked), _PIECE):
         check()
-        samples = _samples(range(start, min(start + _PIECE, len(asked))), asked, columns, models, levels, warnings)
+        samples = _samples(
+            range(start, min(start + _PIECE, len(asked))), asked, columns, models, levels, warnings
+        )
         text += (b"," if start else b"") + orjson.dumps(samples)[1:-1]
         if len(text) > most_mb << 20:
             raise too_large("the answer is too large", f"over {most_mb} MB", f"at most {most_mb} MB")

@@ -83,7 +83,9 @@ def create_app(service: PredictionService, operation_port: int = 0) -> FastAPI:
         raise NotImplementedError
 
     @app.get(
-        "/v1/models", response_model=ModelsResponse, responses={s: refusals[s] for s in (401, 503)},
+        "/v1/models",
+        response_model=ModelsResponse,
+        responses={s: refusals[s] for s in (401, 503)},
         tags=["predictions"],
     )
     async def models(request: Request) -> Response:

@@ -244,9 +244,7 @@ def gunzip(packed: bytes | bytearray) -> Iterator[bytes]:
             try:
                 piece = inner.decompress(data, _PIECE)
             except zlib.error:
-                raise Refused(
-                    400, "the body is not gzip, or damaged", mend="send it again"
-                ) from None
+                raise Refused(400, "the body is not gzip, or damaged", mend="send it again") from None
             data = inner.unconsumed_tail
             if piece:
                 yield piece

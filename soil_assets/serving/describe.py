@@ -21,10 +21,11 @@ REFUSALS = {
     401: "No API key, or one that is unknown or expired.",
     408: "The request took too long to arrive.",
     409: "Another version answers than the one that was asked for.",
-    413: "The body, or the number of spectra, is over the limit.",
+    413: "The body, what it unpacks to, the number of spectra or intensities, or the answer is over the limit.",
     415: "Content type or encoding is not understood.",
     422: "Understood, but it cannot be used; the error says what, where, and how to mend it.",
-    503: "Too many requests are being answered, or no model is loaded; come back after Retry-After seconds.",
+    503: "Too many requests are being answered, of all or of this client, or keys cannot be checked; come back after "
+    "Retry-After seconds.",
     504: "The answer took too long.",
 }
 #: Nine bands stand for the hundreds of a real spectrum.

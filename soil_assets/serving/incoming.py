@@ -6,7 +6,6 @@ Belongs here: the request's JSON and query form, and their checks. Does not belo
 
 from __future__ import annotations
 
-import reprlib
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,7 +19,15 @@ from pydantic import BaseModel, ConfigDict, Field, SkipValidation, ValidationErr
 
 from soil_assets.errors import BadInput
 from soil_assets.serving.body import SMALL
-from soil_assets.serving.lists import MOST_NUMBERS, Lists, parsed
+from soil_assets.serving.lists import (
+    MOST_NUMBERS,
+    Lists,
+    check_kinds,
+    checked_numbers,
+    few_values,
+    parsed,
+    short,
+)
 from soil_assets.serving.refusals import too_large
 from soil_assets.spectra.axis import Axis
 
@@ -33,8 +40,6 @@ _FEWEST_BANDS, _MOST_BANDS = 2, MOST_NUMBERS
 _MOST_NAMES, _MOST_KEYS = 200, 20
 #: Values of a request beside the lists of numbers, for each spectrum it may have.
 _OTHERS_A_SPECTRUM, _OTHERS = 32, 1_000
-_REPR = reprlib.Repr()
-_REPR.maxlevel, _REPR.maxstring, _REPR.maxother = 3, 120, 120
 #: What a request says beside its spectra is remembered up to this many bytes, an axis up to this many bands: clients
 #: say the same again and again.
 _KNOWN_BYTES, _KNOWN_BANDS = 2_000, 5_000
@@ -97,12 +102,14 @@ class SpectrumIn(_Part):
 class Wanted(_Part):
     """What is wanted of the spectra."""
 
-    properties: Annotated[list[str], Field(fail_fast=True, min_length=1, max_length=_MOST_NAMES)] | None = Field(
-        default=None, description="Properties to predict; all that the service has, when left out."
+    properties: Annotated[list[str], Field(fail_fast=True, min_length=1, max_length=_MOST_NAMES)] | None = (
+        Field(default=None, description="Properties to predict; all that the service has, when left out.")
     )
-    levels: Annotated[list[Level], Field(fail_fast=True, min_length=1, max_length=_MOST_NAMES)] | None = Field(
-        default=None,
-        description="Nominal coverages of the intervals; all that the models have, when left out.",
+    levels: Annotated[list[Level], Field(fail_fast=True, min_length=1, max_length=_MOST_NAMES)] | None = (
+        Field(
+            default=None,
+            description="Nominal coverages of the intervals; all that the models have, when left out.",
+        )
     )
     versions: dict[str, int] | None = Field(
         default=None,
@@ -193,7 +200,7 @@ def from_json(
     request, wanted = _beside(raw)
     if not isinstance(spectra, list) or not spectra:
         raise BadInput(
-            "there are no spectra", column="spectra", found=_short(spectra), expected="a list of at least one"
+            "there are no spectra", column="spectra", found=short(spectra), expected="a list of at least one"
         )
     ids, matrix = _matrix(spectra, most_values, lists, check)
     if request.quantity == "absorbance" and request.scale == "percent":
@@ -259,7 +266,7 @@ def validated(model: type[Any], raw: Any) -> Any:
         raise BadInput(
             f"not a valid request{more}",
             column=place or "(whole)",
-            found=_short(first.get("input")),
+            found=short(first.get("input")),
             expected=str(first["msg"]).removeprefix("Value error, "),
         ) from None
 
@@ -268,7 +275,9 @@ def _matrix(
     spectra: list[Any], most_values: int, lists: Lists | None, check: Callable[[], None]
 ) -> tuple[list[str], npt.NDArray[np.float32]]:
     """Return ids and one matrix; numbers that float32 cannot hold become missing, as a detector's overflow is."""
-    ids, rows, bands = [], [], 0
+    ids: list[str] = []
+    rows: list[Any] = []
+    bands = 0
     for i, one in enumerate(spectra):
         row = one.get("intensities") if isinstance(one, dict) else None
         length = lists.length(row) if lists is not None else (len(row) if isinstance(row, list) else None)
@@ -302,30 +311,14 @@ def _matrix(
             try:
                 exact = np.frombuffer(numbers.pack(*row))
             except (struct.error, TypeError, OverflowError):
-                exact = _checked_numbers(i, row)
+                exact = checked_numbers(i, row)
             else:  # booleans hide among numbers: true is taken for 1
                 if ((exact == 1.0) | (exact == 0.0)).any():
-                    _check_kinds(i, row)
+                    check_kinds(i, row)
             matrix[i] = exact
             if not np.isfinite(matrix[i]).all():
                 matrix[i][~np.isfinite(matrix[i])] = np.nan
     return ids, matrix
-
-
-def few_values(spectra: int, bands: int, most: int) -> None:
-    """Refuse more intensities than a request may have.
-
-    Raises
-    ------
-    Refused
-        413.
-    """
-    if spectra * bands > most:
-        raise too_large(
-            "too many intensities in one request",
-            f"{spectra} spectra of {bands} bands",
-            f"at most {most} intensities",
-        )
 
 
 def _id(i: int, name: Any, lists: Lists | None) -> str:
@@ -338,25 +331,10 @@ def _id(i: int, name: Any, lists: Lists | None) -> str:
             "not an id",
             row=i + 1,
             column="id",
-            found=_short(name),
+            found=short(name),
             expected=f"1 to {_LARGEST_ID} letters",
         )
     return name
-
-
-def _checked_numbers(i: int, row: list[Any]) -> npt.NDArray[np.float64]:
-    """Return row ``i``, null as NaN; anything that is neither is refused with its place."""
-    _check_kinds(i, row)
-    return np.array(row, dtype=np.float64)  # None becomes NaN
-
-
-def _check_kinds(i: int, row: list[Any]) -> None:
-    for kind in set(map(type, row)) - {float, int, type(None)}:
-        j = next(j for j, v in enumerate(row) if type(v) is kind)
-        raise BadInput(
-            "not an intensity", row=i + 1, column=f"intensities.{j + 1}", found=_short(row[j]),
-            expected="a number, or null where it is missing",
-        )  # fmt: skip
 
 
 def _not_a_spectrum(i: int, one: Any) -> BadInput:
@@ -368,10 +346,5 @@ def _not_a_spectrum(i: int, one: Any) -> BadInput:
             "not a spectrum", row=i + 1, column=error.column, found=error.found, expected=error.expected
         )
     return BadInput(
-        "not a spectrum", row=i + 1, column="spectra", found=_short(one), expected="id and intensities"
+        "not a spectrum", row=i + 1, column="spectra", found=short(one), expected="id and intensities"
     )
-
-
-def _short(value: Any) -> str:
-    text = _REPR.repr(value)
-    return text if len(text) <= 120 else f"{text[:117]}..."

@@ -1,6 +1,7 @@
 """Long lists of numbers in a large JSON body: counted where they stand, and read one at a time.
 
-Belongs here: finding them without reading them. Does not belong here: what they mean (``serving.incoming``).
+Belongs here: finding them without reading them, and whether they hold numbers. Does not belong here: what they mean
+(``serving.incoming``).
 
 Read as a whole, numbers take twenty times the room of their shortest text, and nothing else runs in the process
 meanwhile. So each list of numbers is replaced by a mark, what remains is read as JSON, and the lists after that, one
@@ -9,13 +10,17 @@ by one, into the matrix.
 
 from __future__ import annotations
 
+import reprlib
 import secrets
 from array import array
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import orjson
 
+from soil_assets.errors import BadInput
 from soil_assets.serving.refusals import Refused, too_large
 
 #: Shorter lists stay where they are: a mark would be longer.
@@ -25,6 +30,8 @@ MOST_NUMBERS = 100_000
 #: An id of 200 letters, each written as an escape, and room.
 _LONGEST_TEXT = 4_096
 _CHECK_EVERY = 1_000
+_REPR = reprlib.Repr()
+_REPR.maxlevel, _REPR.maxstring, _REPR.maxother = 3, 120, 120
 _QUOTE, _SLASH = ord('"'), ord("\\")
 
 
@@ -94,7 +101,9 @@ class Lists:
             here = quote if bracket < 0 or 0 <= quote < bracket else bracket
             others += 1 + body.count(b",", at, here) + body.count(b"{", at, here)
             if others > most_others:
-                raise too_large("too many values in one request", f"over {most_others}", f"at most {most_others}")
+                raise too_large(
+                    "too many values in one request", f"over {most_others}", f"at most {most_others}"
+                )
             if body[here] == _QUOTE:
                 at = _end_of_text(body, here)
                 if at < 0:
@@ -109,13 +118,20 @@ class Lists:
             bracket = body.find(b"[", at)
             if end < 0:
                 break
-            if end - here < _SHORTEST or 0 <= bracket < end or 0 <= quote < end or body.find(b"{", at, end) >= 0:
+            if (
+                end - here < _SHORTEST
+                or 0 <= bracket < end
+                or 0 <= quote < end
+                or body.find(b"{", at, end) >= 0
+            ):
                 continue
             count = body.count(b",", at, end) + 1
             values += count
             if count > MOST_NUMBERS or values > most_values + MOST_NUMBERS:
                 raise too_large(
-                    "too many numbers in one request" if count <= MOST_NUMBERS else "too many numbers in one list",
+                    "too many numbers in one request"
+                    if count <= MOST_NUMBERS
+                    else "too many numbers in one list",
                     f"{max(count, values)}",
                     f"at most {most_values if count <= MOST_NUMBERS else MOST_NUMBERS}",
                 )
@@ -140,7 +156,9 @@ def _end_of_text(body: bytes | bytearray, start: int) -> int:
         if quote < 0:
             if start + _LONGEST_TEXT >= len(body):
                 return -1
-            raise too_large("a text that is too long", f"over {_LONGEST_TEXT} bytes", f"at most {_LONGEST_TEXT}")
+            raise too_large(
+                "a text that is too long", f"over {_LONGEST_TEXT} bytes", f"at most {_LONGEST_TEXT}"
+            )
         slashes = quote
         while body[slashes - 1] == _SLASH:
             slashes -= 1
@@ -167,3 +185,41 @@ def parsed(text: bytes | bytearray | memoryview, start: int = 0) -> Any:
             found=f"{str(error)[:200]}{place}",
             mend="send JSON, or a file with its content type",
         ) from None
+
+
+def few_values(spectra: int, bands: int, most: int) -> None:
+    """Refuse more intensities than a request may have.
+
+    Raises
+    ------
+    Refused
+        413.
+    """
+    if spectra * bands > most:
+        raise too_large(
+            "too many intensities in one request",
+            f"{spectra} spectra of {bands} bands",
+            f"at most {most} intensities",
+        )
+
+
+def checked_numbers(i: int, row: list[Any]) -> npt.NDArray[np.float64]:
+    """Return row ``i``, null as NaN; anything that is neither is refused with its place."""
+    check_kinds(i, row)
+    return np.array(row, dtype=np.float64)  # None becomes NaN
+
+
+def check_kinds(i: int, row: list[Any]) -> None:
+    """Refuse row ``i`` when it holds anything but numbers and null."""
+    for kind in set(map(type, row)) - {float, int, type(None)}:
+        j = next(j for j, v in enumerate(row) if type(v) is kind)
+        raise BadInput(
+            "not an intensity", row=i + 1, column=f"intensities.{j + 1}", found=short(row[j]),
+            expected="a number, or null where it is missing",
+        )  # fmt: skip
+
+
+def short(value: Any) -> str:
+    """Return a value's beginning, as errors show it."""
+    text = _REPR.repr(value)
+    return text if len(text) <= 120 else f"{text[:117]}..."

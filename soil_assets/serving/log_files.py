@@ -70,7 +70,9 @@ class LogFiles:
             level = 0
             while len(levels[level]) >= _TOGETHER:
                 parts = levels.pop(level)
-                if sum(values for _, values in parts) <= MOST_VALUES:  # else they are large enough as they are
+                if (
+                    sum(values for _, values in parts) <= MOST_VALUES
+                ):  # else they are large enough as they are
                     levels[level + 1].append(self._together(day, parts))
                 level += 1
 
@@ -104,7 +106,7 @@ class LogFiles:
         from soil_assets.spectra.batch import concatenate
         from soil_assets.spectra.parquet import from_parquet
 
-        if len(parts) < 2:  # noqa: PLR2004
+        if len(parts) < 2:
             return parts[0] if parts else ("", 0)
         batches = [from_parquet(io.BytesIO(self._store.read(key))) for key, _ in parts]
         whole = concatenate(batches, batches[0].origin)

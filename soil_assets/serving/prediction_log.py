@@ -3,9 +3,10 @@
 Belongs here: sampling, the bounded queue, writing whole files. A request never waits for the log: what does not
 fit is dropped and counted. Does not belong here: what is made of a day (``defs.assets.served``).
 
-A file ``<day>/<time>-<service>-<number>.parquet`` (:mod:`soil_assets.serving.log_files`) is a stored :class:`SpectralBatch`: spectra as they were measured,
-and columns ``request_id``, ``answered_at``, ``predicted_<property>``, ``inside_<property>``, ``version_<property>``. A
-prediction's column never carries a property's own name: a predicted value is not a lab's.
+A file ``<day>/<time>-<service>-<number>.parquet`` (:mod:`soil_assets.serving.log_files`) is a stored
+:class:`SpectralBatch`: spectra as they were measured, and columns ``request_id``, ``answered_at``,
+``predicted_<property>``, ``inside_<property>``, ``version_<property>``. A prediction's column never carries a
+property's own name: a predicted value is not a lab's.
 """
 
 from __future__ import annotations
@@ -208,7 +209,9 @@ class PredictionLog:
                 except Exception as error:  # noqa: BLE001  # object stores raise what they like; a log must not end a service
                     self.counts.failures += 1
                     size = sum(map(len, part))
-                    self._tell("prediction_log", {"error": f"{type(error).__name__}: {error}", "waiting": size})
+                    self._tell(
+                        "prediction_log", {"error": f"{type(error).__name__}: {error}", "waiting": size}
+                    )
                     left += part
                 else:
                     self._done(part)
@@ -260,9 +263,7 @@ def _batch(entries: list[_Entry]) -> SpectralBatch:
 
     # One table for all: a table for each request would cost more than answering it did.
     columns: dict[str, Any] = {
-        "sample_id": [
-            name for e in entries for name in e.asked.ids
-        ],
+        "sample_id": [name for e in entries for name in e.asked.ids],
         "request_id": [e.request_id for e in entries for _ in range(len(e))],
         "answered_at": [text for e in entries for text in [e.at.isoformat(timespec="milliseconds")] * len(e)],
     }

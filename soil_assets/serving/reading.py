@@ -25,7 +25,8 @@ import numpy as np
 from pydantic import ConfigDict, Field
 
 from soil_assets.errors import BadInput
-from soil_assets.serving.incoming import Asked, Quantity, Scale, Wanted, few_values
+from soil_assets.serving.incoming import Asked, Quantity, Scale, Wanted
+from soil_assets.serving.lists import few_values
 from soil_assets.serving.places import Lane
 from soil_assets.serving.refusals import Refused, too_large
 from soil_assets.serving.settings import Service
@@ -211,7 +212,7 @@ def no_room(error: OSError) -> Refused:
         503,
         "there is no room for an uploaded file",
         found=error.strerror,
-        mend="send it again later; whoever runs the service: the folder for temporary files must hold service.max_file_mb",
+        mend="send it again later; the folder for temporary files must have room for service.max_file_mb",
         headers={"Retry-After": "10"},
     )
 
@@ -282,7 +283,7 @@ def _read(task: dict[str, Any]) -> dict[str, Any]:
             raise BadInput("no spectra in it")
         if len(batch) > task["most"]:
             raise too_large("too many spectra in one file", str(len(batch)), f"at most {task['most']}")
-        few_values(*batch.spectra.shape, task["values"])
+        few_values(len(batch), batch.spectra.shape[1], task["values"])
         os.unlink(task["file"])  # its room is needed for what was read
         np.savez(task["out"], spectra=batch.spectra, positions=batch.axis.values)
     except Refused as error:

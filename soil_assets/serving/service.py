@@ -16,11 +16,21 @@ import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from soil_assets.errors import BadInput
 from soil_assets.serving.answers import answer, choose, doubts
-from soil_assets.serving.body import LARGE, SMALL, Account, Arriving, Bodies, ClientLeft, give_back, packing, small_content
+from soil_assets.serving.body import (
+    LARGE,
+    SMALL,
+    Account,
+    Arriving,
+    Bodies,
+    ClientLeft,
+    give_back,
+    packing,
+    small_content,
+)
 from soil_assets.serving.figures import Figures
 from soil_assets.serving.incoming import Asked, from_json, validated
 from soil_assets.serving.keys import Keys
@@ -41,6 +51,7 @@ _TRIM_AFTER = 5.0
 #: longer than these seconds. An object has a brace of its own in the text, however its keys are written, and a value
 #: but the first a comma: nothing in a body can hide them.
 _FEW_OBJECTS, _FEW_VALUES, _QUICK = 5, 16_384, 0.005
+_Result = TypeVar("_Result")
 _FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 
 
@@ -164,7 +175,9 @@ class PredictionService:
     def _left(self) -> None:
         self._active -= 1
 
-    async def _in_time(self, work: _Work, body: bytes | bytearray, packed: bool, query: FileQuery | None) -> bytes:
+    async def _in_time(
+        self, work: _Work, body: bytes | bytearray, packed: bool, query: FileQuery | None
+    ) -> bytes:
         """Answer in the lane that a body belongs to."""
         async with asyncio.timeout(self.settings.answer_seconds):
             if query is not None:
@@ -174,22 +187,22 @@ class PredictionService:
             async with lane.turn(work.client):
                 return await self._in_thread(work, lambda: work.of_json(body, packed))
 
-    async def _of_file(
-        self, work: _Work, body: bytes | bytearray, packed: bool, query: FileQuery
-    ) -> bytes:
+    async def _of_file(self, work: _Work, body: bytes | bytearray, packed: bool, query: FileQuery) -> bytes:
         if not body:
             raise BadInput("the file is empty", file=query.filename[:100], mend="send the file as the body")
         async with self.files.turn(work.client):
             content = await self._in_thread(work, lambda: work.content(body, packed)) if packed else body
             if len(content) > self.settings.max_file_mb << 20:
                 raise too_large(
-                    "the file is too large", f"{len(content) / 2**20:.0f} MB", f"at most {self.settings.max_file_mb} MB"
+                    "the file is too large",
+                    f"{len(content) / 2**20:.0f} MB",
+                    f"at most {self.settings.max_file_mb} MB",
                 )
             asked = await self.files.read(content, query)
         async with self._large.turn(work.client):
             return await self._in_thread(work, lambda: work.of(asked))
 
-    async def _in_thread(self, work: _Work, call: Callable[[], Any]) -> Any:
+    async def _in_thread(self, work: _Work, call: Callable[[], _Result]) -> _Result:
         """Run in a thread; what is given up is waited for, since it holds memory until it ends."""
         job = self._threads.submit(call)
         running = asyncio.wrap_future(job)
@@ -249,7 +262,12 @@ class _Work:
     """
 
     def __init__(
-        self, service: PredictionService, account: Account, client: str, request_id: str, facts: dict[str, Any]
+        self,
+        service: PredictionService,
+        account: Account,
+        client: str,
+        request_id: str,
+        facts: dict[str, Any],
     ) -> None:
         self.client = client
         #: Whether nobody waits for it any more.

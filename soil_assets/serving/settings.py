@@ -93,5 +93,7 @@ class Service(BaseModel):
     @model_validator(mode="after")
     def _one_request_fits(self) -> Service:
         if self.memory_mb < max(self.max_body_mb, self.max_unpacked_mb, self.max_file_mb):
-            raise ValueError("memory_mb must hold the largest request: max_body_mb, max_unpacked_mb, max_file_mb")
+            raise ValueError(
+                "memory_mb must hold the largest request: max_body_mb, max_unpacked_mb, max_file_mb"
+            )
         return self

@@ -26,7 +26,12 @@ TABLE = b"sample_id,1000,1002\n" + b"a,1,2\n" * 200
 
 
 def head(length: int, kind: str = "application/json", query: str = "", **more: str) -> bytes:
-    lines = [f"POST /v1/predict{query} HTTP/1.1", "Host: x", f"Content-Type: {kind}", f"Content-Length: {length}"]
+    lines = [
+        f"POST /v1/predict{query} HTTP/1.1",
+        "Host: x",
+        f"Content-Type: {kind}",
+        f"Content-Length: {length}",
+    ]
     return "\r\n".join([*lines, *(f"{n}: {v}" for n, v in more.items()), "", ""]).encode()
 
 
@@ -60,14 +65,17 @@ def answered(client: Client) -> bool:
     return client.post("/v1/predict", json=body([60])).status_code == 200
 
 
+CHUNKED = (
+    b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n"
+)
 CROWDS = {
     "bodies of one byte": (head(2_000) + b"{",),
     "large bodies of one byte": (head(1 << 20) + b"{",),
-    "chunks without an end": (
-        b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
-        b"1\r\n{\r\n",
+    "chunks without an end": (CHUNKED + b"1\r\n{\r\n",),
+    "a gzip that stalls": (
+        head(5_000, **{"Content-Encoding": "gzip"}) + gzip.compress(bytes(1 << 20))[:200],
     ),
-    "a gzip that stalls": (head(5_000, **{"Content-Encoding": "gzip"}) + gzip.compress(bytes(1 << 20))[:200],),
     "files of one byte": (head(5_000, "application/octet-stream") + b"x",),
     "whole files": (head(len(TABLE), "text/csv", "?filename=a.csv") + TABLE,),
 }
@@ -75,7 +83,10 @@ CROWDS = {
 
 @pytest.mark.parametrize("name", CROWDS)
 def test_one_client_is_answered_beside_a_crowd(home: Home, name: str) -> None:
-    with client_of(home, max_requests=8, max_per_client=8) as client, crowd(client, 64, *CROWDS[name]) as clients:
+    with (
+        client_of(home, max_requests=8, max_per_client=8) as client,
+        crowd(client, 64, *CROWDS[name]) as clients,
+    ):
         for _ in range(5):
             assert answered(client)
         assert client.get("/healthz").status_code == 200
@@ -100,7 +111,10 @@ def test_files_of_clients_that_left_are_not_read(home: Home) -> None:
 
 def test_work_for_a_client_that_left_is_given_up(home: Home) -> None:
     large = json.dumps(body([60]) | {"spectra": body([60])["spectra"] * 10_000}).encode()
-    with client_of(home, answer_seconds=3600.0) as client, crowd(client, 4, head(len(large)) + large) as clients:
+    with (
+        client_of(home, answer_seconds=3600.0) as client,
+        crowd(client, 4, head(len(large)) + large) as clients,
+    ):
         wait_for(lambda: len(client.service.places) > 0, client)
         for one in clients:
             leave(one)
@@ -121,7 +135,12 @@ def test_a_client_has_its_share_of_places(home: Home) -> None:
             reply = client.post(url, data=TABLE, headers={**FILE, "authorization": f"Bearer {first}"})
             assert reply.status_code == 503
             assert "this client" in reply.json()["error"]["what"]
-            assert client.post(url, data=TABLE, headers={**FILE, "authorization": f"Bearer {second}"}).status_code != 503
+            assert (
+                client.post(
+                    url, data=TABLE, headers={**FILE, "authorization": f"Bearer {second}"}
+                ).status_code
+                != 503
+            )
 
 
 def test_who_sends_slowly_is_told_so_and_who_goes_on_may(home: Home) -> None:
@@ -170,15 +189,18 @@ def test_who_does_not_take_an_answer_is_cut_off(home: Home) -> None:
     [
         [b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: " + b"x" * (1 << 20)],
         [b"GET /healthz HTTP/1.1\r\nHost: x\r\n"] + [b"X: 1\r\n" * 10_000] * 10,
-        [b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"]
+        [CHUNKED + b"0\r\n"]
         + [b"X: " + b"x" * 60_000 + b"\r\n"] * 10,
-        [b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"]
+        [CHUNKED]
         + [b"1;" + b"x" * 60_000 + b"\r\n \r\n"] * 10,
     ],
     ids=["long header", "many headers", "trailers", "extensions"],
 )  # fmt: skip
 def test_what_is_not_body_is_bounded_too(home: Home, sent: list[bytes]) -> None:
-    with client_of(home) as client, socket.create_connection(("127.0.0.1", client.port), timeout=PATIENCE) as one:
+    with (
+        client_of(home) as client,
+        socket.create_connection(("127.0.0.1", client.port), timeout=PATIENCE) as one,
+    ):
         answer = b""
         with contextlib.suppress(ConnectionError):
             for part in sent:

@@ -108,7 +108,10 @@ def test_no_key_is_taken_while_its_file_cannot_be_read(
 
 def test_keys_made_at_once_are_all_there(tmp_path: Path) -> None:
     file = tmp_path / "keys.yaml"
-    code = "import sys; from pathlib import Path; from soil_assets.serving.keys import add_key; add_key(Path(sys.argv[1]), sys.argv[2], None)"
+    code = (
+        "import sys; from pathlib import Path; from soil_assets.serving.keys import add_key; "
+        "add_key(Path(sys.argv[1]), sys.argv[2], None)"
+    )
     names = [f"lab-{i}" for i in range(6)]
     makers = [subprocess.Popen([sys.executable, "-c", code, file, name]) for name in names]
     assert [m.wait(60) for m in makers] == [0] * 6

@@ -252,7 +252,9 @@ def test_files_of_a_version_are_read_where_they_are(home: Home, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("number", ["x", "", "-1", "1.5", "99999999999", "0"])
-@pytest.mark.parametrize("order", [("soil-ph@staging", "soil-clay@staging"), ("soil-clay@staging", "soil-ph@staging")])
+@pytest.mark.parametrize(
+    "order", [("soil-ph@staging", "soil-clay@staging"), ("soil-clay@staging", "soil-ph@staging")]
+)
 def test_an_alias_that_names_no_number_holds_no_other_model_back(
     home: Home, number: str, order: tuple[str, ...]
 ) -> None:

@@ -410,7 +410,9 @@ def test_large_requests_are_answered_one_at_a_time(home: Home, monkeypatch: pyte
         url = f"http://127.0.0.1:{client.port}/v1/predict"
         senders = [
             threading.Thread(
-                target=lambda: statuses.append(requests.post(url, data=large, headers=JSON, timeout=60).status_code)
+                target=lambda: statuses.append(
+                    requests.post(url, data=large, headers=JSON, timeout=60).status_code
+                )
             )
             for _ in range(4)
         ]

@@ -230,7 +230,10 @@ def test_days_that_are_over_become_one_file_and_old_ones_go(tmp_path: Path) -> N
             asked, _ = logged(AXIS, shift=i + 100 * day)
             at = start + dt.timedelta(days=day, minutes=i)
             batch = SpectralBatch(
-                pd.DataFrame({"sample_id": ["a"], "request_id": [f"{day}/{i}"]}), asked.spectra, AXIS, "absorbance"
+                pd.DataFrame({"sample_id": ["a"], "request_id": [f"{day}/{i}"]}),
+                asked.spectra,
+                AXIS,
+                "absorbance",
             )
             files.write(at, "kind", batch)
             files.put_together()

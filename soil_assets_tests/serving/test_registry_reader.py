@@ -154,14 +154,19 @@ def test_a_redirect_on_the_same_host_is_followed() -> None:
         reader = RestReader(server.address, USER)
         assert reader.at_alias("soil-clay", "staging") == 3
         server.status, server.extra = 302, {"Location": "/elsewhere"}
-        with pytest.raises(RegistryUnreachableError, match="status 302"):  # in a circle, until urllib gives up
+        with pytest.raises(
+            RegistryUnreachableError, match="status 302"
+        ):  # in a circle, until urllib gives up
             reader.at_alias("soil-clay", "staging")
         assert len(server.headers_got) > 2
 
 
 @pytest.mark.parametrize("version", [None, "", "x", "-1", "0", 1.5, True, [], {}, "9" * 5_000, "\u0663"])
 def test_a_version_that_is_no_number_is_bad_input(version: Any) -> None:
-    with odd({"model_version": {"version": version}}) as server, pytest.raises(BadInput, match="not understood"):
+    with (
+        odd({"model_version": {"version": version}}) as server,
+        pytest.raises(BadInput, match="not understood"),
+    ):
         RestReader(server.address, {}).at_alias("soil-clay", "staging")
 
 
