@@ -15,12 +15,13 @@ from dagster._core.storage.dagster_run import CANCELABLE_RUN_STATUSES
 from soil_assets.config import Settings
 from soil_assets.defs.attempts import REQUEST_TAG
 from soil_assets.defs.build import assets_of, blocking_of
-from soil_assets.defs.gates import BATCH_CHAIN, materialization, open_gates, select_batches
+from soil_assets.defs.gates import BATCH_CHAIN, open_gates, select_batches
 from soil_assets.defs.io import has_value, load_value
 from soil_assets.defs.landing_zone import batch_version
 from soil_assets.defs.partitions import BATCH
 from soil_assets.defs.resources import Soil
 from soil_assets.defs.staleness import stored_data_version
+from soil_assets.defs.verdicts import materialization
 from soil_assets.storage import hash_of_files
 
 DEEDS = ("nothing", "nothing", "cancel", "delete partition", "wipe")
