@@ -56,6 +56,8 @@ class DriftPolicy(_Section):
     min_samples: Annotated[int, Field(ge=2)] = 10
     when_drift: Literal["hold", "warn"] = "hold"
     when_not_judged: Literal["hold", "warn"] = "warn"
+    # Of a batch on which main's models are clearly worse than they should be: permuted labels, exchanged spectra.
+    when_harmful: Literal["hold", "warn"] = "warn"
     permutations: Annotated[int, Field(ge=199)] = 1999
     # Batches of one instrument until a false alarm of any of its trend charts; trends warn and never hold.
     trend_run_length: Annotated[float, Field(ge=20.0)] = 100.0
@@ -336,8 +338,8 @@ def read_yaml(file: Path) -> dict[str, Any]:
 
     try:
         raw = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BadInput("not valid YAML", file=str(file), found=str(error).replace("\n", " ")) from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise BadInput("not valid YAML", file=str(file), found=str(error).replace("\n", " ")[:300]) from None
     if not isinstance(raw, dict):
         raise BadInput("soil.yaml must be a mapping of keys", file=str(file), found=type(raw).__name__)
     return separate_recipe(raw, str(file))

@@ -38,6 +38,27 @@ _CLIENTS = frozenset({"botocore", "aiobotocore", "aiohttp", "gcsfs", "google", "
 _SAFE_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=@ -]*")
 
 
+#: Names that the platform itself uses where those of batches stand.
+RESERVED_NAMES = ("reference", "all batches together")
+
+
+def batch_name(name: str) -> str:
+    """Return the name of a batch as a storage key.
+
+    Raises
+    ------
+    BadInput
+        When it is no key, or a name that the platform itself uses.
+    """
+    if name.strip().lower() in RESERVED_NAMES:
+        raise BadInput(
+            "a batch cannot have this name: it stands for the golden reference, or for all batches",
+            found=repr(name),
+            mend="rename its folder",
+        )
+    return safe_key(name, "batch name")
+
+
 def safe_key(name: str, what: str = "name") -> str:
     """Return ``name`` when it can be one path segment, else raise.
 

@@ -9,15 +9,19 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from soil_assets.errors import BadInput
 
+#: What ``dvc add`` writes into the pointer of a folder.
+_POINTER_KEYS, _OUT_KEYS = {"outs", "meta", "desc"}, {"md5", "size", "nfiles", "hash", "path"}
+_MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 _QUIET = {"DVC_NO_ANALYTICS": "1", "DVC_NO_UPDATE_CHECK": "1"}
 #: A remote that answers no more is given up after an hour; a job's own limit ends it without a reason.
 _PATIENCE = 3600.0
@@ -57,20 +61,28 @@ def pointer_hash(pointer: bytes, file: str) -> str:
     Raises
     ------
     BadInput
-        When it is no pointer to one output.
+        When it is anything but a pointer to the one batch beside it that it is named after: DVC would write wherever
+        ``path`` or ``wdir`` lead, the code included, and run what ``cmd`` states.
     """
     import yaml
 
     try:
-        outs = yaml.safe_load(pointer)["outs"]
-        [out] = outs
-        return str(out["md5"])
-    except (yaml.YAMLError, KeyError, TypeError, ValueError):
+        stated = yaml.safe_load(pointer)
+        [out] = stated["outs"]
+        plain = stated.keys() <= _POINTER_KEYS and out.keys() <= _OUT_KEYS
+        if (
+            plain
+            and str(out["path"]) == PurePosixPath(file).name.removesuffix(".dvc")
+            and _MD5.fullmatch(out["md5"])
+        ):
+            return str(out["md5"])
+        raise ValueError
+    except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError, RecursionError):
         raise BadInput(
             "not a DVC pointer to one batch",
             file=file,
-            expected="outs: [{md5: ..., path: ...}]",
-            mend="dvc add it again",
+            expected=f"outs: [{{md5: ..., path: {PurePosixPath(file).name.removesuffix('.dvc')}}}] and nothing else",
+            mend="dvc add the folder beside it again",
         ) from None
 
 
@@ -158,6 +170,11 @@ def pull(root: Path, folder: str, names: Iterable[str] | None = None) -> Pulled:
     targets = sorted(f"{folder}/{name}.dvc" for name in chosen)
     if not targets:
         return Pulled("none")
+    for target in targets:  # before DVC writes anything
+        pointer_hash((root / target).read_bytes(), target)
+        for place in (root / target, root / target.removesuffix(".dvc")):
+            if place.is_symlink():
+                raise BadInput("a batch under DVC is a link", file=str(place), mend="remove the link")
     refusal = ""
     if _says(root, "config", "core.remote"):
         try:

@@ -43,6 +43,13 @@ def paths_at(root: Path, commit: str, folder: str) -> list[str]:
     return [name.removeprefix(f"{folder}/") for name in names if name]
 
 
+def links_at(root: Path, commit: str) -> list[str]:
+    """Return the paths of a commit that are symbolic links."""
+    listed = _git(root, "ls-tree", "-r", "-z", commit)
+    entries = listed.stdout.decode("utf-8", "surrogateescape").split("\0")
+    return [entry.partition("\t")[2] for entry in entries if entry.startswith("120000 ")]
+
+
 def changed_paths(root: Path, older: str, newer: str) -> list[str]:
     """Return the paths that differ between two commits; a renamed file under both of its names.
 

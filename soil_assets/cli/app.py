@@ -52,6 +52,7 @@ def main() -> None:
 
 
 from soil_assets.cli import (  # noqa: E402  # each registers its commands
+    batch_decisions,  # noqa: F401
     batches,  # noqa: F401
     benchmark,  # noqa: F401
     branch,  # noqa: F401

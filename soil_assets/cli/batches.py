@@ -39,7 +39,7 @@ def quarantine_list(as_json: AsJson = False) -> None:
     """List the batches that have something in quarantine."""
     from soil_assets.quality.quarantine import list_quarantines
 
-    soil = _soil()
+    soil = soil_here()
     table = list_quarantines({name: q.quarantine for name, q in _judged(soil).items()})
     _print(table, as_json, "nothing is in quarantine")
 
@@ -54,7 +54,9 @@ def quarantine_show(
     """Show what is quarantined in a batch: rule, found, expected, mend."""
     from soil_assets.quality.quarantine import show_quarantine
 
-    table = show_quarantine(_quality(_soil(), batch).quarantine, samples=sample or None, rules=rule or None)
+    table = show_quarantine(
+        _quality(soil_here(), batch).quarantine, samples=sample or None, rules=rule or None
+    )
     _print(table if as_json else table[_SHOWN], as_json, "nothing of it is in quarantine")
 
 
@@ -71,7 +73,7 @@ def quarantine_export(
     from soil_assets.cli.inputs import lab_table
     from soil_assets.quality.lab_return import lab_table_with_mends, workbook_bytes
 
-    soil = _soil()
+    soil = soil_here()
     result = _quality(soil, batch)
     source = lab or _landed_lab(soil, batch)
     accepted = result.accepted.samples["sample_id"].astype(str).tolist()
@@ -100,7 +102,7 @@ def quarantine_release(
     """Let quarantined scans go on, recorded with who and why; the batch is judged again with them."""
     from soil_assets.quality.releases import release
 
-    soil = _soil()
+    soil = soil_here()
     made = release(
         _quality(soil, batch).quarantine,
         samples=sample,
@@ -129,7 +131,7 @@ def batch_list(as_json: AsJson = False) -> None:
     from soil_assets.defs.run import open_instance
 
     settings = load_settings()
-    soil, checks = _soil(), blocking_of(assets_of(settings))
+    soil, checks = soil_here(), blocking_of(assets_of(settings))
     with open_instance() as instance:
         found = [
             batch_result(instance, soil, checks, b) for b in sorted(instance.get_dynamic_partitions(BATCH))
@@ -183,7 +185,7 @@ def batch_add(
     from soil_assets.pull_request.baseline import BATCHES
     from soil_assets.pull_request.tracking import tracking_folder
 
-    folder = tracking_folder(batch, _soil().landing, Path(BATCHES))
+    folder = tracking_folder(batch, soil_here().landing, Path(BATCHES))
     tracked = add(folder, push=push)
     facts = {"pointer": tracked.pointer, "version": f"dvc:{tracked.md5}", "pushed": push}
     if as_json:
@@ -261,49 +263,6 @@ def batch_publish(as_json: AsJson = False) -> None:
         show(f"{len(written)} results published to {url}")
 
 
-@batch_app.command("accept")
-def batch_accept(batch: Batch, why: Why, who: Who = "", as_json: AsJson = False) -> None:
-    """Accept a batch that drifts, recorded with who and why: training may take it, as it is landed now.
-
-    Only the drift gate opens, only for this batch, and only for these bytes.
-    """
-    from soil_assets.defs.run import open_instance
-    from soil_assets.defs.staleness import stored_data_version
-    from soil_assets.storage import safe_key
-
-    if not why.strip():
-        raise BadInput(
-            "an acceptance is recorded with a reason", column="why", found="nothing", mend="give --why"
-        )
-    soil = _soil()
-    with open_instance() as instance:
-        if stored_data_version(instance, "drift_reports", batch) is None:
-            raise BadInput(
-                "this batch has no drift verdict to accept",
-                found=batch,
-                mend=f"soil run raw_spectra,validated_batches,drift_reports --partition {batch}",
-            )
-        content = stored_data_version(instance, "raw_spectra", batch)
-    record = {
-        "batch": batch,
-        "content": content,
-        "who": (who or getpass.getuser()).strip(),
-        "why": why.strip(),
-        "when": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-    }
-    name = safe_key(batch, "batch name")
-    if os.environ.get(
-        "SOIL_LANDING"
-    ):  # beside the batch, so that the acceptance is reviewed and kept in git with it
-        soil.landing.write_json(f"{name}.accepted.json", record)
-    else:
-        soil.data.write_json(f"accepted/{name}.json", record)
-    if as_json:
-        show_json(record)
-    else:
-        show(f"{batch} is accepted; collect it with: soil run training_set")
-
-
 @app.command()
 def why(
     sample: Annotated[str, typer.Argument(help="A sample's id.")],
@@ -314,7 +273,7 @@ def why(
     from soil_assets.defs.run import open_instance
     from soil_assets.reporting.why import trace
 
-    soil = _soil()
+    soil = soil_here()
     with open_instance() as instance:
         records = batch_records(instance, soil)
     path = trace(
@@ -329,7 +288,8 @@ def why(
         show(path.to_text().rstrip())
 
 
-def _soil() -> Soil:
+def soil_here() -> Soil:
+    """Batches, store and registry of the settings."""
     from soil_assets.cli.inputs import soil_of
 
     return soil_of(load_settings())

@@ -35,7 +35,7 @@ def change(
     """
     from soil_assets.adapters import git
     from soil_assets.pull_request.artifact import Claim, write_claim
-    from soil_assets.pull_request.scope import only_documentation
+    from soil_assets.pull_request.scope import is_documentation, only_documentation
 
     root = Path()
     base, head = git.commit_of(root, against), git.commit_of(root, "HEAD")
@@ -57,6 +57,14 @@ def change(
             file=", ".join(derived),
             expected="dvc.yaml and the .dvc pointers alone",
             mend=f"git rm --cached {' '.join(derived)}, and commit",
+        )
+    links = [path for path in git.links_at(root, head) if not is_documentation(path)]
+    if links:
+        raise BadInput(
+            "the change holds a link: what it leads to would be read under another name",
+            file=", ".join(links[:5]),
+            expected="files",
+            mend="put the file itself there",
         )
     kind = "documentation" if only_documentation(paths) else "full"
     if os.environ.get("GITHUB_OUTPUT"):

@@ -38,7 +38,7 @@ def decision_inputs(
     from soil_assets.reporting.rejudge import judged_together
 
     settings = soil.settings
-    chosen = select_batches(instance, checks, soil.accepted_batches())
+    chosen = select_batches(instance, checks, soil.accepted_batches(), withdrawn=soil.withdrawn_batches())
     added = change.added_batches(settings, soil)
     batches = tuple(
         batch_result(instance, soil, checks, b).model_copy(update={"part_of_change": b in added})
@@ -125,7 +125,9 @@ def batch_result(
         landed = 0 if raw is None else int(raw.landed)
         counts = {"landed": landed, "accepted": 0, "quarantined": landed}
     rows = None if quality is None else quality.quarantine
-    chosen = select_batches(instance, checks, soil.accepted_batches(), only=[name])
+    chosen = select_batches(
+        instance, checks, soil.accepted_batches(), only=[name], withdrawn=soil.withdrawn_batches()
+    )
     held = name in chosen.left
     failed = [c.summary for c in all_checks if c.passed is False]
     return BatchResult(

@@ -11,11 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from soil_assets.defs.io import has_value, load_value
 from soil_assets.defs.partitions import BATCH
 from soil_assets.defs.verdicts import materialization, newest_run_failed, standing_verdict
+
+if TYPE_CHECKING:
+    from soil_assets.defs.resources import Soil
 
 #: Assets of one batch, in order; a batch may be trained on when all of their blocking checks passed.
 BATCH_CHAIN = ("raw_spectra", "validated_batches", "drift_reports")
@@ -115,23 +120,29 @@ def select_batches(
     checks: Mapping[str, list[str]],
     accepted: Mapping[str, Mapping[str, str]] | None = None,
     only: Iterable[str] | None = None,
+    withdrawn: Mapping[str, Mapping[str, str]] | None = None,
 ) -> BatchSelection:
     """Choose the batches that training may take.
 
     A batch is taken when it was materialized through the whole chain and every blocking check about its latest
     version passed, or when a person accepted that very content (``accepted``) although its drift gate held it. Missing
-    partitions are tolerated and listed. ``only`` restricts the question to some batches.
+    partitions are tolerated and listed. ``only`` restricts the question to some batches. One of which a person withdrew
+    that very content (``withdrawn``) is refused, whatever its gates say.
     """
     taken, left, refused = [], {}, set()
     for batch in sorted(instance.get_dynamic_partitions(BATCH) if only is None else only):
         reason = None
+        if _decided(instance, withdrawn or {}, batch):
+            left[batch] = "withdrawn by {who}: {why}".format_map((withdrawn or {})[batch])
+            refused.add(batch)
+            continue
         for asset in BATCH_CHAIN:
             if materialization(instance, asset, batch) is None:
                 reason = f"{asset} was never materialized"
                 break
             records = gate_records(instance, asset, checks.get(asset, ()), batch)
             reason = why_not(records)
-            if reason and asset == "drift_reports" and _accepted(instance, accepted or {}, batch):
+            if reason and asset == "drift_reports" and _decided(instance, accepted or {}, batch):
                 reason = None
             if reason:
                 refused |= {batch} if any(r.passed is False for r in records) else set()
@@ -165,10 +176,43 @@ def lost_batches(
     return {name: selection.left.get(name, missing) for name in sorted(set(before) - accounted)}
 
 
-def _accepted(instance: dg.DagsterInstance, accepted: Mapping[str, Mapping[str, str]], batch: str) -> bool:
-    """Whether a person accepted the content that is landed now: an altered batch needs another look."""
+def stop_at_a_loss(soil: Soil, chosen: BatchSelection) -> None:
+    """Stop before a training set is replaced by one that lacks batches without a reason.
+
+    A database that was deleted, a cancelled run or a deleted partition say nothing against a batch: the models trained
+    on it would be compared with, and replaced by, models of less data.
+
+    Raises
+    ------
+    dagster.Failure
+        Naming the batches and what each lacks.
+    """
+    if not has_value(soil.data, "training_set"):
+        return
+    samples = load_value(soil.data, "training_set").samples
+    before = set(samples["batch"]) - {"reference"} if "batch" in samples else set()
+    withdrawn = set(soil.withdrawn_batches())
+    if soil.settings.landing.complete:
+        # Batches are kept in git: a folder that was removed there was taken out.
+        withdrawn |= before - set(soil.landing.folders())
+    lost = lost_batches(before, chosen, withdrawn)
+    if lost:
+        each = "; ".join(f"{name}: {reason}" for name, reason in lost.items())
+        raise dg.Failure(
+            f"the training set would lose {len(lost)} of {len(before)} batches without a verdict against them, and "
+            f"stays as it is ({each}). They are taken once they are judged: the sensor new_batches asks for what lies "
+            "in the landing zone. A batch that is to go is withdrawn: soil batch withdraw",
+            metadata={"lost": lost},
+            allow_retries=False,
+        )
+
+
+def _decided(instance: dg.DagsterInstance, decisions: Mapping[str, Mapping[str, str]], batch: str) -> bool:
+    """Whether a person decided about the content that is landed now: an altered batch needs another look."""
+    if batch not in decisions:
+        return False
     record = materialization(instance, "raw_spectra", batch)
-    if batch not in accepted or record is None or record.asset_materialization is None:
+    if record is None or record.asset_materialization is None:
         return False
     tags = record.asset_materialization.tags or {}
-    return accepted[batch].get("content") == tags.get("dagster/data_version")
+    return decisions[batch].get("content") == tags.get("dagster/data_version")

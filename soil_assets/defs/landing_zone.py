@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from soil_assets.errors import BadInput
-from soil_assets.storage import Store, file_system, hash_of_files, is_local, local_path, safe_key, sha256
+from soil_assets.storage import Store, batch_name, file_system, hash_of_files, is_local, local_path, sha256
 
 #: Left by computers and lock holders, never part of a batch.
 _NOT_DATA = frozenset({"_SUCCESS", "Thumbs.db", "desktop.ini"})
@@ -107,7 +107,7 @@ def untaken(landing: Store, quiet_seconds: float) -> dict[str, str]:
     reasons: dict[str, str] = {}
     for name in landing.folders():
         try:
-            listing = list_batch(landing, safe_key(name, "batch name"), quiet_seconds)
+            listing = list_batch(landing, batch_name(name), quiet_seconds)
         except (BadInput, OSError) as error:
             reasons[name] = in_words(error)
         else:

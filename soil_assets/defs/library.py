@@ -24,6 +24,8 @@ _FROZEN = ("reference_spectra", "benchmark_spectra")
 def known_scans(instance: dg.DagsterInstance, soil: Soil, batch: str) -> KnownSpectra | None:
     """Return the accepted scans of the frozen sets and of all batches but ``batch`` itself; None when there are none.
 
+    Batches that a person withdrew are no batches to be a copy of.
+
     Of a batch only its index is read; spectra are fetched for the few candidates that the index finds.
     """
     from soil_assets.quality.known import KnownSpectra
@@ -31,7 +33,10 @@ def known_scans(instance: dg.DagsterInstance, soil: Soil, batch: str) -> KnownSp
     data = soil.data
     shelf = kept(("known scans", data.url), lambda: _Shelf(_frozen(soil)))
     shelf.take_out(batch)  # it is judged now; whoever comes next finds what it has then
-    batches = set(instance.get_dynamic_partitions(BATCH)) - {batch}
+    withdrawn = set(soil.withdrawn_batches())
+    for name in withdrawn:
+        shelf.take_out(name)
+    batches = set(instance.get_dynamic_partitions(BATCH)) - {batch} - withdrawn
     for name in partitions_kept(data, "validated_batches"):  # one look, however many wait to be judged
         if name in batches and name not in shelf and has_value(data, "validated_batches", name):
             shelf.put(name, _index(soil, name))

@@ -21,7 +21,7 @@ from soil_assets.defs.partitions import BATCH, BATCHES
 from soil_assets.defs.run import resolve_selection, run_selection
 from soil_assets.defs.staleness import stored_code_version, stored_data_version, why_stale
 from soil_assets.defs.verdicts import materialization
-from soil_assets.storage import Store, safe_key
+from soil_assets.storage import Store, batch_name
 
 #: It is made whatever the gates say: what they held is what it reports.
 _WHATEVER_THE_GATES_SAY = ("decision_report",)
@@ -38,7 +38,7 @@ def add_landed_batches(instance: dg.DagsterInstance, settings: Settings) -> list
     waiting = untaken(landing, settings.landing.quiet_seconds)
     here = [name for name in landing.folders() if name not in waiting]
     here += [
-        safe_key(name, "batch name")
+        batch_name(name)
         for name, version in pointed_to(landing).items()
         if stored_data_version(instance, "raw_spectra", name) == version
     ]

@@ -24,7 +24,7 @@ def batch_records(instance: dg.DagsterInstance, soil: Soil) -> list[BatchRecord]
     from soil_assets.reporting.why import BatchRecord
 
     checks = blocking_of(assets_of(soil.settings))
-    chosen = select_batches(instance, checks, soil.accepted_batches())
+    chosen = select_batches(instance, checks, soil.accepted_batches(), withdrawn=soil.withdrawn_batches())
     trained = set()
     if has_value(soil.data, "training_set"):
         trained = set(load_value(soil.data, "training_set").samples["batch"])

@@ -23,7 +23,7 @@ from soil_assets.defs.partitions import BATCH, BATCHES
 from soil_assets.defs.staleness import stored_code_version, stored_data_version
 from soil_assets.defs.verdicts import materialization
 from soil_assets.errors import BadInput
-from soil_assets.storage import Store, safe_key
+from soil_assets.storage import Store, batch_name
 
 #: A tick hashes at most this many new or changed batches; the rest waits for the next tick, so that a landing zone
 #: filled at once never runs into the 60 seconds that a tick may take.
@@ -131,7 +131,7 @@ class _Tick:
                 self.cursor.begin = name
                 break
             try:
-                self._look_at(safe_key(name, "batch name"))
+                self._look_at(batch_name(name))
             except (BadInput, OSError) as error:  # one batch that cannot be read holds no other
                 self.untaken[name] = in_words(error)
         self.untaken |= links_in(self.landing)

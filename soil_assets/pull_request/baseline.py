@@ -366,7 +366,12 @@ def _without_baseline() -> dict[str, str]:
         "SOIL_DAGSTER_STORAGE",
         "DAGSTER_HOME",
     )
-    return {k: v for k, v in os.environ.items() if k not in ours}
+    # The job's own tokens are for telling GitHub; training needs none of them.
+    return {
+        k: v
+        for k, v in os.environ.items()
+        if k not in ours and k not in ("GITHUB_TOKEN", "GH_TOKEN") and not k.startswith("ACTIONS_")
+    }
 
 
 def _last_line(done: subprocess.CompletedProcess[str]) -> str:

@@ -20,8 +20,9 @@ from soil_assets.errors import BadInput
 from soil_assets.pull_request.artifact import REPORT, Claim, read_claim
 from soil_assets.pull_request.event import Head
 from soil_assets.pull_request.poster import Run
-from soil_assets.pull_request.scope import only_documentation
+from soil_assets.pull_request.scope import is_documentation, only_documentation
 from soil_assets.reporting.decision import DecisionReport
+from soil_assets.reporting.escaping import visible
 
 if TYPE_CHECKING:
     from soil_assets.pull_request.judgement import PullRequest
@@ -100,7 +101,14 @@ class Desk:
         sha = self.head.sha if queued else str((facts.get("head") or {}).get("sha"))
         main = self.head.default_branch
         pull_request = PullRequest(claim.number, sha, "", files, facts)
-        if only_documentation(pull_request.paths):
+        if queued and claim.base != self.head.queue_base:
+            raise BadInput(
+                "the change was compared with another commit than the merge queue's",
+                found=claim.base[:12],
+                expected=self.head.queue_base[:12],
+                mend="let the queue run it again",
+            )
+        if only_documentation(pull_request.paths) and not _links_beside_documentation():
             return self._post(
                 claim, documentation_only(pull_request.paths), "documentation only", "success", {}
             )
@@ -142,7 +150,7 @@ class Desk:
         try:
             if self._decided_by_newer():
                 return
-        except Refused:
+        except (Refused, BadInput, AttributeError, TypeError, ValueError):
             self.tell("the statuses of this commit cannot be read")
         try:
             self._status("error", f"no decision: {reason}")
@@ -157,7 +165,8 @@ class Desk:
                         self.head.run,
                         self.author,
                     )
-                except Refused as refusal:  # the status says it already
+                # The status says it already.
+                except (Refused, BadInput, AttributeError, TypeError, ValueError) as refusal:
                     self.tell(f"the comment is not posted: {refusal}")
 
     def _check_target(self, facts: dict[str, Any]) -> None:
@@ -231,8 +240,12 @@ class Desk:
         data = f"; the change brings data by pointer: {', '.join(pointers)}" if pointers else ""
         raise BadInput(
             f"a step of the validating run failed before its report{data}",
-            mend="look at the run; data by pointer must be pushed (soil batch add NAME --push), and the run must be "
-            "allowed to read them",
+            mend="look at the run"
+            + (
+                "; data by pointer must be pushed (soil batch add NAME --push), and readable for the run"
+                if pointers
+                else ""
+            ),
         )
 
     def _ending(self) -> str:
@@ -324,6 +337,7 @@ class Desk:
         if self.dry_run:
             return
         run = f" [run {self.head.run.number}.{self.head.run.attempt}]"
+        description = visible(" ".join(description.split()))
         text = description if len(description) + len(run) <= 140 else f"{description[: 139 - len(run)]}…"
         self.github.set_status(self.head.sha, state, CONTEXT, text + run, url or self.head.run_url)
         file = os.environ.get("GITHUB_OUTPUT")
@@ -339,6 +353,14 @@ class Desk:
             "verdict": verdict,
             "blocks": blocks,
         }
+
+
+def _links_beside_documentation() -> bool:
+    """Whether main holds links outside of its documentation: one may lead into it, and make it more than that."""
+    from soil_assets.adapters import git
+
+    commit = git.commit_of(Path(), "HEAD")
+    return commit is None or any(not is_documentation(path) for path in git.links_at(Path(), commit))
 
 
 def _server() -> str:

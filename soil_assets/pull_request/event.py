@@ -21,7 +21,7 @@ from soil_assets.pull_request.poster import Run
 #: What starts the validating workflow: a pull request, or the job that opened one (its token starts no workflow).
 _EVENTS = ("pull_request", "workflow_dispatch", "merge_group")
 #: Branch that a merge queue makes for a pull request.
-_QUEUE = re.compile(r"gh-readonly-queue/.+/pr-(\d+)-[0-9a-f]{40}")
+_QUEUE = re.compile(r"gh-readonly-queue/.+/pr-(\d+)-([0-9a-f]{40})")
 _SHA = re.compile(r"[0-9a-f]{40}")
 
 
@@ -46,6 +46,12 @@ class Head:
         """Number of the pull request whose place in a merge queue was built; None outside a queue."""
         match = _QUEUE.fullmatch(self.branch) if self.event == "merge_group" else None
         return int(match[1]) if match else None
+
+    @property
+    def queue_base(self) -> str:
+        """Commit that a merge queue builds on, by the name that GitHub gives the queue's branch; empty outside."""
+        match = _QUEUE.fullmatch(self.branch) if self.event == "merge_group" else None
+        return match[2] if match else ""
 
     def origin(self, claim: Claim, ui_url: str, deployment_url: str = "") -> Origin:
         """Return where the report is from."""

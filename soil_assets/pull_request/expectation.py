@@ -14,11 +14,12 @@ from typing import Any, Literal
 
 from soil_assets.config import Policy, Settings
 from soil_assets.reporting.decision_inputs import BatchResult, Check, DecisionInputs
+from soil_assets.storage import RESERVED_NAMES
 
 #: The check on all added batches together; it is in the facts by this name, and in no asset's specs.
 TOGETHER = "training_drift"
-#: The only gate that an acceptance by a person opens.
-DRIFT_CHECK = "batch_drift"
+#: The only gates that an acceptance by a person opens.
+DRIFT_CHECKS = frozenset({"batch_drift", "harmless"})
 ACCEPTED = ".accepted.json"
 #: Name of the golden reference among the sources of training samples.
 REFERENCE = "reference"
@@ -176,6 +177,11 @@ def judged_batches(
     training = {part.name: part for part in facts.training}
     batches = []
     for name, effect in expectation.batches.items():
+        if name.strip().lower() in RESERVED_NAMES:
+            missing.append(
+                f"batch {name}: a batch cannot have this name, which stands for the golden reference"
+            )
+            continue
         result = results.get(name)
         if result is None:
             missing.append(f"batch {name} ({effect} by this change) is not in the report")
@@ -219,7 +225,7 @@ def _fate(result: BatchResult, expectation: Expectation) -> tuple[bool, list[str
     """Whether a batch is held by a failed check, and which checks are missing where none failed."""
     failed = {c.name for c in result.checks if c.passed is False}
     if result.name in expectation.accepted:
-        failed -= {DRIFT_CHECK}
+        failed -= DRIFT_CHECKS
     if failed:
         return True, []
     with_result = Counter(c.name for c in result.checks if c.passed is not None)
@@ -255,21 +261,32 @@ def trained_on(name: str, batches: Mapping[str, Any], passed: frozenset[str]) ->
     ]
 
 
-def untrained(models: Iterable[Mapping[str, Any]], batches: Iterable[BatchResult]) -> list[str]:
-    """Sentences on batches of the change that passed and that no model was trained on."""
+def untrained(
+    models: Iterable[Mapping[str, Any]], batches: Iterable[BatchResult], main_trains_on: frozenset[str] | None
+) -> list[str]:
+    """Sentences on batches that passed and that no model was trained on: the change's, and those main trains on."""
     used = {str(name) for counts in models for name, count in counts.items() if count}
+    expected = [b for b in batches if b.part_of_change or b.name in (main_trains_on or ())]
     return [
         f"batch {b.name} passed its checks, and no uploaded model was trained on a sample of it"
-        for b in batches
-        if b.part_of_change and not b.held and b.name not in used
+        for b in expected
+        if not b.held and b.name not in used and all(c.passed is not None for c in b.checks)
     ]
 
 
 def _contradictions(result: BatchResult, expectation: Expectation, policy: Policy) -> list[str]:
     """Sentences on facts of a batch that do not fit checks which all passed."""
     sentences = []
-    if result.accepted < 1:
-        sentences.append(f"batch {result.name} passed its checks without an accepted scan")
+    least, share = policy.quality.min_accepted, policy.quality.max_quarantined_share
+    if result.accepted < max(1, least):
+        sentences.append(
+            f"batch {result.name} passed its checks with {result.accepted} accepted scans; the policy asks for {least}"
+        )
+    if result.landed and result.quarantined / result.landed > share:
+        sentences.append(
+            f"batch {result.name} passed its checks with {result.quarantined:,} of {result.landed:,} scans in "
+            f"quarantine; the policy allows {100 * share:g} %"
+        )
     if result.drift is None:
         sentences.append(f"batch {result.name} passed its checks without a drift verdict")
     accepted = result.name in expectation.accepted

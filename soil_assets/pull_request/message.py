@@ -32,6 +32,8 @@ from soil_assets.reporting.rejudge import Benchmark, judged_again, judged_togeth
 _OWN_LINES = 500
 #: Keys of soil.yaml that a change may alter without touching what judges it; removed properties are named apart.
 _FREE_KEYS = ("recipe", "properties")
+#: Keys beside these of which the change's own value is used, and told.
+_PROPOSED_KEYS = ("axis", "replicates")
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def trusted(
     """
     batches, missing_batches = judged_batches(facts, expectation, policy)
     checks, missing_checks = training_set_checks(facts, expectation, policy)
-    missing_batches += untrained(training.values(), batches)
+    missing_batches += untrained(training.values(), batches, expectation.main_trains_on)
     passed = frozenset(b.name for b in batches if not b.held)
     for prop, counts in training.items():
         missing_batches += trained_on(prop, counts, passed)
@@ -200,7 +202,12 @@ def _difference(key: str, soil_yaml: SoilYaml) -> str:
             if _at(before, name, limit) != _at(after, name, limit)
         ]
         return f"catalogue: {'; '.join(limits) or ', '.join(names)}. Main's limits are used."
-    return f"{key}: {_short(before)} -> {_short(after)}. Main's is used."
+    whose = "The change's own is used" if key in _PROPOSED_KEYS else "Main's is used"
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        keys = sorted(k for k in {*before, *after} if before.get(k) != after.get(k))
+        parts = [f"{key}.{k} {_short(before.get(k))} -> {_short(after.get(k))}" for k in keys]
+        return f"{'; '.join(parts)}. {whose}."
+    return f"{key}: {_short(before)} -> {_short(after)}. {whose}."
 
 
 def _at(catalogue: Mapping[str, Any], name: str, limit: str) -> Any:

@@ -16,7 +16,7 @@ from soil_assets.adapters.github import GitHub, Refused
 from soil_assets.defs.landing_zone import list_batch
 from soil_assets.errors import BadInput
 from soil_assets.reporting.escaping import markdown_code
-from soil_assets.storage import Store, safe_key
+from soil_assets.storage import Store, batch_name
 
 #: A batch of more bytes belongs under DVC: git keeps every version of it for ever.
 MAX_BYTES = 50_000_000
@@ -93,7 +93,7 @@ def new_batch(inbox: Store, name: str, recorded: Mapping[str, str], quiet_second
     BadInput
         For a name that cannot be a folder's, or a batch too large for git.
     """
-    safe_key(name, "batch name")
+    batch_name(name)
     if not list_batch(inbox, name, quiet_seconds).whole:
         return None
     digests: dict[str, str] = {}

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
+#: Endings of what an interpreter or a loader runs.
+_CODE = (".py", ".pyc", ".pyo", ".pyd", ".so", ".dll", ".dylib", ".pth", ".egg", ".whl", ".sh")
 #: Files at the top level that no command reads.
 _TOP_LEVEL = ("LICENSE", "CITATION.cff", "mkdocs.yml")
 
@@ -35,7 +37,9 @@ def is_batch_data(path: str) -> bool:
         return False
     if len(parts) == 2:
         return parts[1].endswith(".dvc") and not parts[1].startswith(".")
-    return not (runs_in_dvc(path) or any(part.startswith(".") for part in parts) or path.endswith(".py"))
+    return not (
+        runs_in_dvc(path) or any(part.startswith(".") for part in parts) or parts[-1].lower().endswith(_CODE)
+    )
 
 
 def only_documentation(paths: Iterable[str]) -> bool:

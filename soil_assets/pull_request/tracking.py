@@ -13,7 +13,7 @@ from pathlib import Path
 
 from soil_assets.adapters.dvc import can_track, folder_hash, pointer_hash
 from soil_assets.errors import BadInput
-from soil_assets.storage import Store, is_local, local_path, safe_key
+from soil_assets.storage import Store, batch_name, is_local, local_path
 
 
 def tracking_folder(batch: str, landing: Store, batches: Path) -> Path:
@@ -33,9 +33,9 @@ def tracking_folder(batch: str, landing: Store, batches: Path) -> Path:
     """
     if Path(batch).is_dir():
         folder = Path(batch).absolute()
-        landing, name = Store(str(folder.parent)), safe_key(folder.name, "batch name")
+        landing, name = Store(str(folder.parent)), batch_name(folder.name)
     else:
-        name = safe_key(batch, "batch name")
+        name = batch_name(batch)
     if not landing.files(name):
         if (batches / name).is_dir():
             return (batches / name).absolute()

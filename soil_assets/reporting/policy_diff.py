@@ -49,6 +49,7 @@ _DIRECTIONS: Final[Mapping[str, Callable[[Any, Any], Direction]]] = {
     "drift.min_samples": _rising,
     "drift.when_drift": _action,
     "drift.when_not_judged": _action,
+    "drift.when_harmful": _action,
     "model.min_rpiq": _falling,
     "model.margin": _rising,
     "model.alpha": _rising,

@@ -24,7 +24,6 @@ DRIFT = (
     ),
     Gate("applicability", "no more samples than expected lie outside the models' domain", blocking=False),
     Gate("judged", "the batch, with small ones before it, was large enough to be judged", blocking=False),
-    Gate("harmless", "the models' errors on the batch are not larger than expected", blocking=False),
     Gate("trend", "no slow trend over successive batches of the instrument", blocking=False),
 )
 
@@ -32,6 +31,11 @@ DRIFT = (
 def build(settings: Settings) -> list[dg.AssetsDefinition]:
     """Return ``drift_reports``."""
     policy = settings.policy.drift
+    holds_harm = policy.when_harmful == "hold"
+    harmless = Gate(
+        "harmless", "the models' errors on the batch are not larger than expected", blocking=holds_harm
+    )
+    judged_harm = passed_or_not if holds_harm else warning
 
     @dg.asset(
         partitions_def=BATCHES,
@@ -43,7 +47,7 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
         code_version=code_version(
             "drift", "modeling/applicability.py", settings=[policy, settings.categories]
         ),
-        check_specs=check_specs("drift_reports", DRIFT, BATCHES),
+        check_specs=check_specs("drift_reports", (*DRIFT, harmless), BATCHES),
         automation_condition=after_passed_gates(),
         description="The batch against the frozen profile of the golden reference: spectra, properties, categories, "
         "and the predictions of the models on main; what moved, how sure that is, whether it harms, and whether the "
@@ -103,7 +107,7 @@ def build(settings: Settings) -> list[dg.AssetsDefinition]:
                     for check in ("prediction_shift", "applicability")
                 ),
                 warning("judged", report.verdict != "not_judged", found.verdict_in_words()),
-                warning("harmless", not found.harmful(), found.harm_in_words()),
+                judged_harm("harmless", not found.harmful(), found.harm_in_words()),
                 warning("trend", not found.trending(), found.trend_in_words()),
             ],
         )
