@@ -12,10 +12,10 @@ from soil_assets_tests.workflows.act import commit, git
 _COMMAND = """#!/bin/sh
 name=$(basename "$0")
 echo "$name $*|${{AWS_ACCESS_KEY_ID:-}}" >> "{log}"
-case "$name $1" in
-  "soil change") mkdir -p report; echo '{{}}' > report/pull_request.json
+case "$name $1 $2" in
+  "soil change "*) mkdir -p report; echo '{{}}' > report/pull_request.json
     [ -z "$KIND" ] || echo "$KIND" >> "$GITHUB_OUTPUT";;
-  "soil --repository") mkdir -p report; echo '{{}}' > report/report.json;;
+  "soil --repository report") mkdir -p report; echo '{{}}' > report/report.json;;
 esac
 if [ -n "$FAILS" ]; then case "$name $*" in "$FAILS"*) exit 2;; esac; fi
 """

@@ -112,6 +112,33 @@ def test_a_step_that_fails_is_a_failed_run_and_only_a_gate_is_reported(job: Reco
     assert (ran.artifacts / "report" / "report.json").exists() is (at >= 3)
 
 
+@pytest.mark.parametrize("url", ["", "s3://lab/results"], ids=["off", "on"])
+def test_main_publishes_its_results_where_a_variable_says_so_with_a_key_of_its_own(
+    job: Recorded, url: str
+) -> None:
+    event = {"ref": "refs/heads/main", "repository": REPOSITORY}
+    keys = KEYS | {"SOIL_RESULTS_KEY_ID": "of-the-results", "SOIL_RESULTS_SECRET": "another-secret-of-a-test"}
+    for fails in ("", "soil --repository run"):
+        ran = acted(
+            job,
+            "register.yml",
+            "push",
+            event,
+            secrets=keys,
+            variables={"SOIL_RESULTS": url},
+            env={"FAILS": fails},
+        )
+        calls = job.calls()
+        assert ran.ok is (not fails), ran.output
+        assert calls[0] == ("soil --repository batch pull --against HEAD", "of-the-secret")
+        published = [key for command, key in calls if command == "soil --repository batch publish"]
+        assert published == (["of-the-results"] if url else []), (
+            "a gate of the models says nothing of the batches"
+        )
+    acted(job, "register.yml", "push", event, variables={"SOIL_RESULTS": "x"}, env={"FAILS": WHOLE[2][:27]})
+    assert not [command for command, _ in job.calls() if "publish" in command], "never without the data"
+
+
 def test_a_change_that_cannot_be_described_ends_there(job: Recorded) -> None:
     ran = validated(job, env={"FAILS": CHANGE})
     assert ran.jobs["run"] == "failure"
