@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import dagster as dg
 from dagster._core.events import RunFailureReason
@@ -93,8 +94,9 @@ def batches_of_backfills(
     """Return the batches that queued or running backfills name; all of ``existing`` where one names none."""
     names: set[str] = set()
     for run in instance.get_runs(dg.RunsFilter(job_name=job, statuses=NOT_FINISHED_STATUSES)):
-        config = run.run_config.get("ops", {}).get(op, {}).get("config") or {}
-        names |= set(config.get("batches") or existing)
+        config: Any = run.run_config
+        stated = ((config.get("ops") or {}).get(op) or {}).get("config") or {}
+        names |= set(stated.get("batches") or existing)
     return names
 
 

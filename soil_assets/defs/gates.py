@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import dagster as dg
 
 from soil_assets.defs.partitions import BATCH
-from soil_assets.defs.verdicts import materialization, newest_run_failed, standing_verdict
+from soil_assets.defs.verdicts import materialization as materialization
+from soil_assets.defs.verdicts import newest_run_failed, standing_verdict
 
 #: Assets of one batch, in order; a batch may be trained on when all of their blocking checks passed.
 BATCH_CHAIN = ("raw_spectra", "validated_batches", "drift_reports")
@@ -141,28 +142,6 @@ def select_batches(
         else:
             left[batch] = reason
     return BatchSelection(tuple(taken), left, frozenset(refused))
-
-
-def lost_batches(
-    before: Iterable[str], selection: BatchSelection, withdrawn: Iterable[str]
-) -> dict[str, str]:
-    """Return the batches that a training set would lose although no gate said no and nobody withdrew them.
-
-    Parameters
-    ----------
-    before : iterable of str
-        Batches of the training set as it is.
-    withdrawn : iterable of str
-        Batches that a person took out.
-
-    Returns
-    -------
-    dict of str to str
-        What is missing, by batch.
-    """
-    accounted = {*selection.taken, *selection.refused, *withdrawn}
-    missing = "its partition is not in this instance"
-    return {name: selection.left.get(name, missing) for name in sorted(set(before) - accounted)}
 
 
 def _accepted(instance: dg.DagsterInstance, accepted: Mapping[str, Mapping[str, str]], batch: str) -> bool:

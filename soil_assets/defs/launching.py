@@ -74,7 +74,7 @@ def _worker_of_server(
     from dagster_shared.serdes import deserialize_value
 
     client = DagsterGrpcClient(
-        host=server.get("host"),
+        host=str(server.get("host") or "localhost"),
         port=server.get("port"),
         socket=server.get("socket"),
         use_ssl=bool(server.get("use_ssl")),

@@ -8,7 +8,8 @@ import dagster as dg
 import pytest
 
 from soil_assets.defs import verdict_cases
-from soil_assets.defs.gates import BatchSelection, gate_records, lost_batches
+from soil_assets.defs.gates import BatchSelection, gate_records
+from soil_assets.defs.losses import lost_batches
 from soil_assets.defs.verdict_cases import ASSET, CHECK, Case, cases, displaced, stands
 
 

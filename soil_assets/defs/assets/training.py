@@ -10,8 +10,9 @@ from soil_assets.defs.assets.common import OWNERS, batch_metadata, numbers, png,
 from soil_assets.defs.checks import Gate, check_results, check_specs, passed_or_not
 from soil_assets.defs.code_versions import code_version
 from soil_assets.defs.conditions import when_data_changed, whenever_a_batch_is_judged
-from soil_assets.defs.gates import BatchSelection, lost_batches, select_batches
-from soil_assets.defs.io import content_version, has_value, load_value
+from soil_assets.defs.gates import select_batches
+from soil_assets.defs.io import content_version, load_value
+from soil_assets.defs.losses import stop_at_a_loss
 from soil_assets.defs.pages import address, model_card
 from soil_assets.defs.partitions import property_partitions
 from soil_assets.defs.pods import step_tags
@@ -46,6 +47,7 @@ def build(settings: Settings, batch_checks: dict[str, list[str]]) -> list[dg.Ass
         deps=["validated_batches", "drift_reports"],
         code_version=code_version(
             "defs/gates.py",
+            "defs/losses.py",
             "defs/verdicts.py",
             "modeling/leakage.py",
             "quality/replicates.py",
@@ -66,7 +68,7 @@ def build(settings: Settings, batch_checks: dict[str, list[str]]) -> list[dg.Ass
         from soil_assets.spectra.batch import concatenate
 
         chosen = select_batches(context.instance, batch_checks, soil.accepted_batches())
-        _stop_at_a_loss(soil, chosen)
+        stop_at_a_loss(soil, chosen)
         parts = [reference_spectra.labelled("batch", "reference")]
         for name in chosen.taken:
             accepted = load_value(soil.data, "validated_batches", name).accepted
@@ -183,35 +185,3 @@ def build(settings: Settings, batch_checks: dict[str, list[str]]) -> list[dg.Ass
         )
 
     return [training_set, candidates.build(settings), benchmark_evaluations, model_comparisons]
-
-
-def _stop_at_a_loss(soil: Soil, chosen: BatchSelection) -> None:
-    """Stop before a training set is replaced by one that lacks batches without a reason.
-
-    A database that was deleted, a cancelled run or a deleted partition say nothing against a batch: the models trained
-    on it would be compared with, and replaced by, models of less data.
-
-    Raises
-    ------
-    dagster.Failure
-        Naming the batches and what each lacks.
-    """
-    if not has_value(soil.data, "training_set"):
-        return
-    samples = load_value(soil.data, "training_set").samples
-    before = set(samples["batch"]) - {"reference"} if "batch" in samples else set()
-    withdrawn = set(soil.withdrawn_batches())
-    if (
-        soil.settings.landing.complete
-    ):  # batches are kept in git: a folder that was removed there was taken out
-        withdrawn |= before - set(soil.landing.folders())
-    lost = lost_batches(before, chosen, withdrawn)
-    if lost:
-        each = "; ".join(f"{name}: {reason}" for name, reason in lost.items())
-        raise dg.Failure(
-            f"the training set would lose {len(lost)} of {len(before)} batches without a verdict against them, and "
-            f"stays as it is ({each}). They are taken once they are judged: the sensor new_batches asks for what lies "
-            "in the landing zone. A batch that is to go is withdrawn: soil batch withdraw",
-            metadata={"lost": lost},
-            allow_retries=False,
-        )
