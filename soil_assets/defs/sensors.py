@@ -21,6 +21,7 @@ from soil_assets.defs.gates import BATCH_CHAIN, judged_at, materialization
 from soil_assets.defs.landing_zone import GROWING, batch_version, in_words, links_in, list_batch
 from soil_assets.defs.partitions import BATCH, BATCHES
 from soil_assets.defs.staleness import stored_code_version, stored_data_version
+from soil_assets.defs.verdict_events import forget_displacing_plans
 from soil_assets.errors import BadInput
 from soil_assets.storage import Store, safe_key
 
@@ -76,6 +77,7 @@ def new_batches_sensor(
     def new_batches(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         if stored_data_version(context.instance, "reference_spectra") is None:
             return dg.SkipReason("the golden reference is not materialized yet; batches wait for it")
+        forget_displacing_plans(context.instance)
         tick = _Tick(settings, context.instance, checks, _Cursor.read(context.cursor))
         tick.look()
         for name, reason in tick.untaken.items():
