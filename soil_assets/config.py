@@ -56,7 +56,6 @@ class DriftPolicy(_Section):
     min_samples: Annotated[int, Field(ge=2)] = 10
     when_drift: Literal["hold", "warn"] = "hold"
     when_not_judged: Literal["hold", "warn"] = "warn"
-    # Of a batch on which main's models are clearly worse than they should be: permuted labels, exchanged spectra.
     when_harmful: Literal["hold", "warn"] = "warn"
     permutations: Annotated[int, Field(ge=199)] = 1999
     # Batches of one instrument until a false alarm of any of its trend charts; trends warn and never hold.

@@ -21,7 +21,7 @@ from soil_assets.errors import BadInput
 
 #: What ``dvc add`` writes into the pointer of a folder.
 _POINTER_KEYS, _OUT_KEYS = {"outs", "meta", "desc"}, {"md5", "size", "nfiles", "hash", "path"}
-_MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
+_MD5 = re.compile(r"[0-9a-f]+(\.dir)?")
 _QUIET = {"DVC_NO_ANALYTICS": "1", "DVC_NO_UPDATE_CHECK": "1"}
 #: A remote that answers no more is given up after an hour; a job's own limit ends it without a reason.
 _PATIENCE = 3600.0

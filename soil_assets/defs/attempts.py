@@ -94,9 +94,9 @@ def batches_of_backfills(
     """Return the batches that queued or running backfills name; all of ``existing`` where one names none."""
     names: set[str] = set()
     for run in instance.get_runs(dg.RunsFilter(job_name=job, statuses=NOT_FINISHED_STATUSES)):
-        stated: Any = run.run_config
-        config = stated.get("ops", {}).get(op, {}).get("config") or {}
-        names |= set(config.get("batches") or existing)
+        config: Any = run.run_config
+        stated = ((config.get("ops") or {}).get(op) or {}).get("config") or {}
+        names |= set(stated.get("batches") or existing)
     return names
 
 

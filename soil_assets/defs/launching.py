@@ -84,8 +84,8 @@ def _worker_of_server(
         if deserialize_value(answer, CanCancelExecutionResult).can_cancel:
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         reason = "its code server does not have this run"
-    except DagsterUserCodeUnreachableError:
-        if not server.get("socket"):
+    except DagsterUserCodeUnreachableError as error:
+        if not server.get("socket") and not (_is_here(server) and _refused(error)):
             return CheckRunHealthResult(
                 WorkerStatus.RUNNING, "its code server does not answer", transient=True
             )
@@ -93,6 +93,19 @@ def _worker_of_server(
     if server.get("socket") and _process_lives(instance, run):
         return CheckRunHealthResult(WorkerStatus.RUNNING, f"{reason}; its process goes on")
     return CheckRunHealthResult(WorkerStatus.NOT_FOUND, reason)
+
+
+def _is_here(server: dict[str, Any]) -> bool:
+    """Whether a server listens on this machine, or in this pod: there, nobody behind its port is an answer."""
+    return server.get("host") in ("localhost", "127.0.0.1", "::1")
+
+
+def _refused(error: Exception) -> bool:
+    """Whether there was nobody to answer, rather than no answer in time."""
+    import grpc  # type: ignore[import-untyped]
+
+    cause = error.__cause__
+    return isinstance(cause, grpc.RpcError) and cause.code() is grpc.StatusCode.UNAVAILABLE
 
 
 def _process_lives(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:

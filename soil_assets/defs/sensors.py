@@ -21,6 +21,7 @@ from soil_assets.defs.gates import BATCH_CHAIN, judged_at
 from soil_assets.defs.landing_zone import GROWING, batch_version, in_words, links_in, list_batch
 from soil_assets.defs.partitions import BATCH, BATCHES
 from soil_assets.defs.staleness import stored_code_version, stored_data_version
+from soil_assets.defs.verdict_events import forget_displacing_plans
 from soil_assets.defs.verdicts import materialization
 from soil_assets.errors import BadInput
 from soil_assets.storage import Store, batch_name
@@ -36,9 +37,12 @@ _NAMED = 5
 
 @dataclass
 class _Cursor:
-    """What a tick remembers: of judged batches the listing and where judging ended; where the next tick begins."""
+    """What a tick remembers: of judged batches the listing and what was judged; where the next tick begins.
 
-    judged: dict[str, list[str]] = field(default_factory=dict)
+    What was judged are the numbers of the latest materializations, from ``raw_spectra`` to where judging ended.
+    """
+
+    judged: dict[str, list[Any]] = field(default_factory=dict)
     begin: str = ""
 
     @classmethod
@@ -50,6 +54,13 @@ class _Cursor:
     def write(self) -> str:
         """Return its text."""
         return json.dumps(vars(self), sort_keys=True)
+
+
+def latest_by_partition(instance: dg.DagsterInstance, asset: str) -> Mapping[str, int]:
+    """Return the number of the latest materialization of each partition, in one query."""
+    return instance.event_log_storage.get_latest_storage_id_by_partition(
+        dg.AssetKey(asset), dg.DagsterEventType.ASSET_MATERIALIZATION
+    )
 
 
 def new_batches_sensor(
@@ -77,6 +88,7 @@ def new_batches_sensor(
     def new_batches(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         if stored_data_version(context.instance, "reference_spectra") is None:
             return dg.SkipReason("the golden reference is not materialized yet; batches wait for it")
+        forget_displacing_plans(context.instance)
         tick = _Tick(settings, context.instance, checks, _Cursor.read(context.cursor))
         tick.look()
         for name, reason in tick.untaken.items():
@@ -110,10 +122,7 @@ class _Tick:
         self.waiting = 0
         self.untaken: dict[str, str] = {}
         self.existing = set(instance.get_dynamic_partitions(BATCH))
-        self.made = {
-            asset: instance.event_log_storage.get_materialized_partitions(dg.AssetKey(asset))
-            for asset in BATCH_CHAIN
-        }
+        self.made = {asset: latest_by_partition(instance, asset) for asset in BATCH_CHAIN}
         self.under_way = partitions_under_way(instance) | batches_of_backfills(
             instance, backfill.JOB, backfill.OP, self.existing
         )
@@ -150,7 +159,8 @@ class _Tick:
         if stored_data_version(self.instance, BATCH_CHAIN[0], name) == version:
             end = judged_at(self.instance, self.checks, name)
             if end is not None:
-                self.cursor.judged[name] = [listing.fingerprint, end]
+                reached = BATCH_CHAIN[: BATCH_CHAIN.index(end) + 1]
+                self.cursor.judged[name] = [listing.fingerprint, [self.made[a].get(name) for a in reached]]
                 self._add(name)
                 return
         request = f"{name}:{version}"
@@ -171,12 +181,10 @@ class _Tick:
         )
 
     def _is_judged(self, name: str, fingerprint: str) -> bool:
-        """Whether an earlier tick saw the verdict about this listing, and nobody deleted anything of it since."""
-        remembered = self.cursor.judged.get(name)
-        if remembered is None or remembered[0] != fingerprint or name not in self.existing:
-            return False
-        reached = BATCH_CHAIN[: BATCH_CHAIN.index(remembered[1]) + 1]
-        return all(name in self.made[asset] for asset in reached)
+        """Whether an earlier tick saw the verdict about this listing, and nothing was made or deleted since."""
+        listed, judged = self.cursor.judged.get(name, ("", []))
+        latest = [self.made[asset].get(name) for asset in BATCH_CHAIN[: len(judged)]]
+        return listed == fingerprint and bool(judged) and judged == latest and name in self.existing
 
     def _add(self, name: str) -> None:
         if name not in self.existing:

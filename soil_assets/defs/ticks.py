@@ -14,7 +14,7 @@ from soil_assets.config import Settings
 from soil_assets.defs.gates import BATCH_CHAIN
 from soil_assets.defs.landing_zone import list_batch
 from soil_assets.defs.partitions import BATCH
-from soil_assets.defs.sensors import new_batches_sensor
+from soil_assets.defs.sensors import latest_by_partition, new_batches_sensor
 from soil_assets.storage import Store
 
 
@@ -37,8 +37,6 @@ def timed_ticks(settings: Settings, known: list[str], repeats: int) -> tuple[lis
     """
     landing = Store(settings.url("landing"))
     quiet = settings.landing.quiet_seconds
-    judged = {n: [list_batch(landing, n, quiet).fingerprint, BATCH_CHAIN[0]] for n in known}
-    cursor = json.dumps({"judged": judged, "begin": ""})
     sensor = new_batches_sensor(settings, "land_batches", {})
     seconds: list[float] = []
     asked: list[str] = []
@@ -48,6 +46,9 @@ def timed_ticks(settings: Settings, known: list[str], repeats: int) -> tuple[lis
             instance.report_runless_asset_event(dg.AssetMaterialization(BATCH_CHAIN[0], partition=name))
         # Batches wait for the golden reference.
         instance.report_runless_asset_event(dg.AssetMaterialization("reference_spectra"))
+        made = latest_by_partition(instance, BATCH_CHAIN[0])
+        judged = {n: [list_batch(landing, n, quiet).fingerprint, [made[n]]] for n in known}
+        cursor = json.dumps({"judged": judged, "begin": ""})
         for _ in range(repeats):
             context = dg.build_sensor_context(instance=instance, cursor=cursor)
             start = time.perf_counter()

@@ -75,3 +75,44 @@ def run_for_verdicts(instance: dg.DagsterInstance, name: str, description: str) 
     )
     instance.add_run(run)
     return run.run_id
+
+
+def forget_displacing_plans(instance: dg.DagsterInstance) -> int:
+    """Take away the plans of ended runs that stand before a verdict; return how many there were.
+
+    Dagster's conditions and pages look at the newest entry of a check alone: the plan of a run that was cancelled or
+    killed would hold what is downstream of a batch that was judged. A plan with no verdict behind it stays: it says
+    that a run failed.
+    """
+    import sqlalchemy as sa
+    from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable as Checks
+    from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
+
+    storage = instance.event_log_storage
+    if not isinstance(storage, SqlEventLogStorage):
+        return 0
+    verdict = Checks.alias()
+    same = (
+        verdict.c.asset_key == Checks.c.asset_key,
+        verdict.c.check_name == Checks.c.check_name,
+        sa.func.coalesce(verdict.c.partition, "") == sa.func.coalesce(Checks.c.partition, ""),
+        verdict.c.execution_status.in_(("SUCCEEDED", "FAILED")),
+    )
+    plans = sa.select(Checks.c.id, Checks.c.run_id).where(
+        Checks.c.execution_status == "PLANNED", sa.exists().where(*same)
+    )
+    with storage.index_connection() as connection:
+        rows = connection.execute(plans).all()
+        under_way = (
+            {
+                run.run_id
+                for run in instance.get_runs(dg.RunsFilter(run_ids=sorted({row.run_id for row in rows})))
+                if not run.is_finished
+            }
+            if rows
+            else set()
+        )
+        ended = [row.id for row in rows if row.run_id not in under_way]
+        if ended:
+            connection.execute(Checks.delete().where(Checks.c.id.in_(ended)))
+    return len(ended)

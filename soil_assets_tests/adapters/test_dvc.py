@@ -195,3 +195,28 @@ def test_outside_a_repository_it_says_what_to_do(tmp_path: Path) -> None:
 def test_what_is_no_pointer_is_refused(text: str) -> None:
     with pytest.raises(BadInput, match="not a DVC pointer"):
         pointer_hash(text.encode(), "b1.dvc")
+
+
+@pytest.mark.parametrize(
+    "pointer",
+    [
+        "outs: [{md5: a1.dir, path: ../soil_assets/defs/landing_zone}]",
+        "outs: [{md5: a1.dir, path: june, remote: elsewhere}]",
+        "outs: [{md5: a1.dir, path: july}]",
+        "outs: [{md5: a1.dir, path: june}, {md5: a1.dir, path: ../soil_assets}]",
+        "outs: [{md5: a1.dir, path: june}]\nwdir: ../soil_assets",
+        "outs: [{md5: a1.dir, path: june}]\ncmd: touch here",
+        "outs: [{md5: a1.dir, path: june}]\ndeps: [{path: /etc, repo: {url: https://evil.example}}]",
+        "outs: [{md5: not a hash, path: june}]",
+        "outs: june",
+        "[" * 5000,
+        "",
+    ],
+)
+def test_a_pointer_that_leads_elsewhere_is_refused(repository: Path, pointer: str) -> None:
+    """Before DVC writes a file: it would follow the path wherever it leads."""
+    (repository / "batches").mkdir()
+    (repository / "batches" / "june.dvc").write_text(pointer + "\n", encoding="utf-8")
+    with pytest.raises(BadInput, match="not a DVC pointer to one batch"):
+        pull(repository, "batches")
+    assert not (repository / "soil_assets").exists()

@@ -119,3 +119,14 @@ def test_a_batch_has_a_page(home: Path) -> None:
     page = (home / "reports" / "batches" / "damaged" / "index.html").read_text()
     assert "NRW.115-062" in page
     assert "http://" not in page
+
+
+def test_a_withdrawn_batch_is_trained_on_no_more(home: Path) -> None:
+    code, record = soil(
+        "batch", "withdraw", "damaged", "--why", "labels were permuted", "--who", "P. Lead"
+    )
+    assert (code, record["who"]) == (0, "P. Lead")
+    assert soil("run", "training_set")[0] == 0
+    fate = {r["batch"]: r for r in soil("batch", "list")[1]}
+    assert "withdrawn by P. Lead: labels were permuted" in fate["damaged"]["next"]
+    assert soil("batch", "withdraw", "nowhere", "--why", "x")[0] == 2

@@ -178,6 +178,26 @@ def test_what_is_deleted_in_the_ui_comes_back(
     assert platform.instance.get_dynamic_partitions("batch") == ["b1"]
 
 
+def test_a_judged_batch_whose_next_run_was_killed_is_asked_for(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Judged again after a merge, and killed behind the value: what the cursor remembers is older than that."""
+    drop(platform, "b1")
+    [request] = tick(platform)[0].run_requests or []
+    judged(platform, request)
+    _, cursor = tick(platform)
+    later(monkeypatch, 60)
+    assert not tick(platform, cursor)[0].run_requests
+    latest = platform.instance.fetch_materializations(dg.AssetKey("raw_spectra"), limit=1).records[0]
+    assert latest.asset_materialization is not None
+    tags = {**(latest.asset_materialization.tags or {}), "dagster/code_version": "newer"}
+    platform.instance.report_runless_asset_event(
+        dg.AssetMaterialization("raw_spectra", partition="b1", tags=tags)
+    )
+    [again] = tick(platform, cursor)[0].run_requests or []
+    assert again.run_key != request.run_key
+
+
 def judged(platform: Platform, request: dg.RunRequest) -> None:
     """A run for a request in this process; the small batches of these tests are held by their quality gate."""
     from soil_assets.defs.run import run_job

@@ -8,8 +8,10 @@ import dagster as dg
 import pytest
 
 from soil_assets.defs import verdict_cases
-from soil_assets.defs.gates import BatchSelection, gate_records, lost_batches
+from soil_assets.defs.gates import BatchSelection, gate_records
+from soil_assets.defs.losses import lost_batches
 from soil_assets.defs.verdict_cases import ASSET, CHECK, Case, cases, displaced, stands
+from soil_assets.defs.verdict_events import forget_displacing_plans
 
 
 @pytest.fixture
@@ -50,6 +52,25 @@ def test_many_broken_runs_do_not_hide_a_verdict(instance: dg.DagsterInstance) ->
     for _ in range(45):
         stands(instance, Case((0,), ("a",), (True,)), "b1", judged_before=False)
     assert stands(instance, Case((0,), ("a",), (True,)), "b1", judged_before=False) is True
+
+
+def test_plans_of_ended_runs_do_not_stand_before_a_verdict_in_the_ui(instance: dg.DagsterInstance) -> None:
+    """Dagster's pages and conditions look at the newest entry alone."""
+
+    def newest() -> str:
+        key = dg.AssetCheckKey(dg.AssetKey(ASSET), CHECK)
+        [entry] = instance.event_log_storage.get_asset_check_execution_history(key, limit=1)
+        return entry.status.value
+
+    stands(instance, Case((0,) * 3, ("a",), (True,)), "b1", judged_before=False)
+    stands(instance, Case((0,), ("a",), (True,)), "b2", judged_before=False)
+    stands(instance, Case((0,), ("a",), (True,)), "b1", judged_before=False)
+    assert newest() == "PLANNED"
+    assert forget_displacing_plans(instance) == 1
+    assert newest() == "PLANNED", "nothing was ever said of b2: that its run ended is all there is"
+    assert gate_records(instance, ASSET, [CHECK], "b1")[0].passed is True
+    verdict_cases._do(instance, "plan", verdict_cases._run(instance), "b1", "a", passed=True)
+    assert forget_displacing_plans(instance) == 0, "it is under way"
 
 
 def test_other_code_and_other_inputs_are_judged_anew(instance: dg.DagsterInstance) -> None:

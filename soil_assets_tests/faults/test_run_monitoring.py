@@ -58,7 +58,9 @@ def code_server(folder: Path, target: GrpcServerTarget) -> Iterator[int]:
     from dagster._grpc.client import DagsterGrpcClient
 
     client = DagsterGrpcClient(host=target.host, port=target.port, socket=target.socket)
-    where = ["--socket", target.socket] if target.socket else ["--port", str(target.port)]
+    where = (
+        ["--socket", target.socket] if target.socket else ["--port", str(target.port), "--host", target.host]
+    )
     command = [
         sys.executable,
         "-m",
@@ -107,13 +109,13 @@ def monitored(workspace: WorkspaceProcessContext) -> None:
     assert not errors
 
 
-@pytest.mark.parametrize("behind", ["socket", "port"])
+@pytest.mark.parametrize("behind", ["socket", "port", "elsewhere"])
 def test_a_run_whose_process_group_was_killed_is_told_as_failed(
     instance: dg.DagsterInstance, tmp_path: Path, behind: str
 ) -> None:
     target = GrpcServerTarget(
-        host="localhost",
-        port=free_port() if behind == "port" else None,
+        host="127.0.0.2" if behind == "elsewhere" else "localhost",
+        port=None if behind == "socket" else free_port(),
         socket=str(tmp_path / "s") if behind == "socket" else None,
         location_name="here",
     )
@@ -125,7 +127,7 @@ def test_a_run_whose_process_group_was_killed_is_told_as_failed(
             assert status(instance, run_id) is dg.DagsterRunStatus.STARTED, "its worker lives"
             os.killpg(server, signal.SIGKILL)
             until(lambda: started_at(server) is None, "the server goes on")
-        if behind == "port":  # a server elsewhere that does not answer says nothing of its runs
+        if behind == "elsewhere":  # a server that does not answer from there says nothing of its runs
             monitored(workspace)
             assert status(instance, run_id) is dg.DagsterRunStatus.STARTED
             with code_server(tmp_path, target):

@@ -357,6 +357,30 @@ def test_a_merge_queue_gets_the_check_alone(desk: Desk) -> None:
         )
 
 
+def test_a_base_that_the_queue_does_not_build_on_is_refused(desk: Desk) -> None:
+    """The change's own head as base: the comparison lists what main did meanwhile, which is documentation."""
+    queued, own = "c" * 40, "e" * 40
+    desk.fake.comparisons[(own, queued)] = {"files": [{"filename": "README.md", "status": "modified"}]}
+    branch = f"gh-readonly-queue/main/pr-7-{desk.base}"
+    desk.base = own
+    with pytest.raises(BadInput, match="another commit than the merge queue"):
+        desk.run(desk.artifact(), sha=queued, event="merge_group", head_branch=branch, baseline=None)
+    assert desk.states == ["error"]
+
+
+def test_documentation_is_no_shortcut_while_main_holds_a_link(desk: Desk) -> None:
+    (desk.root / "docs").mkdir(exist_ok=True)
+    (desk.root / "soil.yaml").rename(desk.root / "docs" / "soil.yaml")
+    (desk.root / "soil.yaml").symlink_to("docs/soil.yaml")
+    desk.base = commit(desk.root, "settings as a link")
+    desk.fake.pulls[7]["base"]["sha"] = desk.base
+    desk.fake.comparisons[("main", SHA)] = {"merge_base_commit": {"sha": desk.base}}
+    desk.fake.files[7] = [{"filename": "docs/soil.yaml", "status": "modified"}]
+    with pytest.raises(BadInput, match="is a link"):
+        desk.run()
+    assert desk.states == ["error"]
+
+
 def test_documentation_is_decided_by_githubs_list_alone(desk: Desk) -> None:
     desk.fake.files[7] = [{"filename": "README.md", "status": "modified"}]
     outcome = desk.run(conclusion="failure")

@@ -370,3 +370,8 @@ def test_of_the_settings_only_the_recipe_and_the_properties_are_free() -> None:
     ):
         soil_yaml = SoilYaml(RAW, RAW, {**RAW, key: value})
         assert bool(judge_files(["soil.yaml"], soil_yaml)) is judges, key
+
+
+def test_a_batch_that_bears_the_references_name_is_missing(desk: Desk) -> None:
+    desk.fake.files[7] = [{"filename": "batches/reference/spectra.csv", "status": "added"}]
+    cannot_tell(desk, desk.run(), "a batch cannot have this name")

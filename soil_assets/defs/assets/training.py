@@ -10,8 +10,9 @@ from soil_assets.defs.assets.common import OWNERS, batch_metadata, numbers, png,
 from soil_assets.defs.checks import Gate, check_results, check_specs, passed_or_not
 from soil_assets.defs.code_versions import code_version
 from soil_assets.defs.conditions import when_data_changed, whenever_a_batch_is_judged
-from soil_assets.defs.gates import select_batches, stop_at_a_loss
+from soil_assets.defs.gates import select_batches
 from soil_assets.defs.io import content_version, load_value
+from soil_assets.defs.losses import stop_at_a_loss
 from soil_assets.defs.pages import address, model_card
 from soil_assets.defs.partitions import property_partitions
 from soil_assets.defs.pods import step_tags
@@ -46,6 +47,7 @@ def build(settings: Settings, batch_checks: dict[str, list[str]]) -> list[dg.Ass
         deps=["validated_batches", "drift_reports"],
         code_version=code_version(
             "defs/gates.py",
+            "defs/losses.py",
             "modeling/disguised_copies.py",
             "defs/verdicts.py",
             "modeling/leakage.py",
