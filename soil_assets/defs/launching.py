@@ -102,10 +102,8 @@ def _is_here(server: dict[str, Any]) -> bool:
 
 def _refused(error: Exception) -> bool:
     """Whether there was nobody to answer, rather than no answer in time."""
-    import grpc  # type: ignore[import-untyped]
-
-    cause = error.__cause__
-    return isinstance(cause, grpc.RpcError) and cause.code() is grpc.StatusCode.UNAVAILABLE
+    status = getattr(error.__cause__, "code", None)  # of gRPC's own error, whose package states no types
+    return status is not None and bool(status().name == "UNAVAILABLE")
 
 
 def _process_lives(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:

@@ -122,9 +122,7 @@ def test_a_batch_has_a_page(home: Path) -> None:
 
 
 def test_a_withdrawn_batch_is_trained_on_no_more(home: Path) -> None:
-    code, record = soil(
-        "batch", "withdraw", "damaged", "--why", "labels were permuted", "--who", "P. Lead"
-    )
+    code, record = soil("batch", "withdraw", "damaged", "--why", "labels were permuted", "--who", "P. Lead")
     assert (code, record["who"]) == (0, "P. Lead")
     assert soil("run", "training_set")[0] == 0
     fate = {r["batch"]: r for r in soil("batch", "list")[1]}

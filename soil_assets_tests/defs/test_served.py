@@ -113,16 +113,21 @@ def test_a_day_of_few_is_not_judged(trained: Platform) -> None:
     assert checks["traffic_drift"]
 
 
-def test_days_are_picked_up_when_they_are_over(trained: Platform) -> None:
-    from soil_assets_tests.defs.test_sensors import tick
+def test_days_are_picked_up_when_they_are_over(trained: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    from soil_assets_tests.defs.test_sensors import later, made, tick
 
     traffic(trained, limesoda("NRW.115").take([0, 1]), YESTERDAY)
     traffic(trained, limesoda("NRW.115").take([2]), TODAY)
     result, cursor = tick(trained, sensor="served_days")
     assert [r.partition_key for r in result.run_requests or []] == [YESTERDAY]
     assert trained.instance.get_dynamic_partitions("served_day") == [YESTERDAY]
+    [request] = result.run_requests or []
+    made(trained, request, dg.DagsterRunStatus.CANCELED)
+    later(monkeypatch, 60)
+    [request] = tick(trained, cursor, sensor="served_days")[0].run_requests or []
+    made(trained, request, dg.DagsterRunStatus.SUCCESS)
     again, cursor = tick(trained, cursor, sensor="served_days")
-    assert not again.run_requests
+    assert not again.run_requests, "a run came to its end"
     log = Path(trained.settings.service.predictions.format(home=trained.settings.home))
     [file] = (log / TODAY).iterdir()
     file.rename(log / YESTERDAY / file.name)  # a service that wrote late
