@@ -173,6 +173,7 @@ def _health(instance: dg.DagsterInstance, run_id: str) -> WorkerStatus:
         (process_tag()[PROCESS_TAG] + "9", WorkerStatus.NOT_FOUND),  # the number is another process's now
         ("another-machine:1:2", WorkerStatus.RUNNING),  # max_runtime_seconds ends it
     ],
+    ids=["this process", "its number taken", "another machine"],
 )
 def test_a_run_of_the_command_line_lives_as_long_as_its_process(
     instance: dg.DagsterInstance, tag: str, expected: WorkerStatus
