@@ -169,7 +169,7 @@ def check_base(root: Path, base: str, pull_request: PullRequest, created: float 
     following = None if created is None else git.first_after(root, base, newest)
     if following is not None and created is not None and following[1] < created - MERGE_DELAY:
         raise BadInput(
-            "the change was compared with a commit that main had left behind before the run began, by the commits' times",
+            "the change was compared with a commit that main had left behind before the run began (by commit times)",
             found=base[:12],
             expected=f"{following[0][:12]} or newer",
             mend="bring the branch up to date with main",

@@ -127,4 +127,6 @@ def test_a_withdrawn_batch_is_trained_on_no_more(home: Path) -> None:
     assert soil("run", "training_set")[0] == 0
     fate = {r["batch"]: r for r in soil("batch", "list")[1]}
     assert "withdrawn by P. Lead: labels were permuted" in fate["damaged"]["next"]
-    assert soil("batch", "withdraw", "nowhere", "--why", "x")[0] == 2
+    code, error = soil("batch", "withdraw", "nowhere", "--why", "x")
+    assert code == -1
+    assert "no such batch was taken" in str(error)

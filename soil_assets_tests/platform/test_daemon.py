@@ -114,4 +114,4 @@ def test_a_dropped_batch_reaches_the_registry_by_itself(server: Server) -> None:
         assert node["kinds"], name
         assert node["owners"] == [{"team": "soil-spectroscopy"}], name
         assert node["description"], name
-    assert (server.home / "reports" / "decision" / "report.html").is_file()
+    assert (server.home / "reports" / "report.html").is_file()

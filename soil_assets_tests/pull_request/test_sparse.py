@@ -172,6 +172,7 @@ def track(folder: Path, name: str) -> None:
     shutil.rmtree(folder / ".dvc" / "cache")
 
 
+@pytest.mark.bench  # minutes; run by name, and the same comparison is part of soil bench large_data
 @pytest.mark.timeout(600)
 def test_a_sparse_run_comes_to_what_the_whole_one_does(lab: Lab) -> None:
     pulled = ["september"]
