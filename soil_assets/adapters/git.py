@@ -44,8 +44,16 @@ def paths_at(root: Path, commit: str, folder: str) -> list[str]:
 
 
 def links_at(root: Path, commit: str) -> list[str]:
-    """Return the paths of a commit that are symbolic links."""
+    """Return the paths of a commit that are symbolic links.
+
+    Raises
+    ------
+    BadInput
+        When git cannot list the commit: that is not 'no link'.
+    """
     listed = _git(root, "ls-tree", "-r", "-z", commit)
+    if listed.returncode:
+        raise BadInput("git cannot list the files of a commit", file=str(root), found=commit[:12])
     entries = listed.stdout.decode("utf-8", "surrogateescape").split("\0")
     return [entry.partition("\t")[2] for entry in entries if entry.startswith("120000 ")]
 
@@ -91,8 +99,10 @@ def is_ancestor(root: Path, older: str, newer: str) -> bool:
 def first_after(root: Path, older: str, newer: str) -> tuple[str, float] | None:
     """First step of a branch after one of its commits, with its time (Unix, of the committer); None at its end."""
     done = _git(root, "log", "--first-parent", "--reverse", "--format=%H %ct", f"{older}..{newer}", "--")
+    if done.returncode:
+        raise BadInput("git cannot tell what follows a commit", file=str(root), found=older[:12])
     lines = done.stdout.decode().split("\n")
-    if done.returncode or not lines[0]:
+    if not lines[0]:
         return None
     commit, time = lines[0].split()
     return commit, float(time)

@@ -146,16 +146,16 @@ def check_base(root: Path, base: str, pull_request: PullRequest, created: float 
     BadInput
     """
     newest = git.commit_of(root, "HEAD")
-    if "soil.yaml" in git.links_at(root, base):
-        raise BadInput(
-            "soil.yaml is a link", file=f"soil.yaml at {base[:12]}", mend="put the file itself there"
-        )
     if newest is None or git.commit_of(root, base) is None or not git.is_ancestor(root, base, newest):
         raise BadInput(
             "the change was compared with a commit that main does not have",
             found=base[:12],
             expected=f"a commit of main's history up to {str(newest)[:12]}",
             mend="run validate again; a deeper checkout of main when its history is cut (fetch-depth)",
+        )
+    if "soil.yaml" in git.links_at(root, base):
+        raise BadInput(
+            "soil.yaml is a link", file=f"soil.yaml at {base[:12]}", mend="put the file itself there"
         )
     stated = str((pull_request.facts.get("base") or {}).get("sha") or "")
     bounds = [commit for commit in (pull_request.fork, stated) if commit]
